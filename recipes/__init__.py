@@ -1,0 +1,1 @@
+"""Recipes: one method a file, each with ``run(table, *, output, settings, ...) -> report``."""

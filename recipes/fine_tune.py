@@ -1,0 +1,185 @@
+"""Fine-tuning: linear probe first, then the whole network (LP-FT), with rates that fall from block to block.
+
+A random head sends random gradients into a pretrained network and distorts its features. So the head starts as the
+logistic regression of ``linear_probe``, and only then does everything move:
+
+    theta_block <- theta_block - rate(step) * decay^(blocks to the head) * update
+
+with BatchNorm kept in inference mode. Validation rows choose the epoch, and the linear probe itself is epoch 0: with
+validation rows, fine-tuning ends no lower than where it began.
+
+References:
+    LP-FT: Kumar et al. 2022, https://arxiv.org/abs/2202.10054; gradual unfreezing and rates by layer: Howard and
+    Ruder 2018, https://arxiv.org/abs/1801.06146
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from recipes import linear_probe
+from toolkit import ToolkitError, inputs
+from toolkit.evaluation import report
+from toolkit.models import backbones, classifiers
+from toolkit.tables import Table
+from toolkit.training import (Settings, calibration, checkpoints, devices, loop, optimizers, plans, prediction, reflection,
+                              run_folders, streams)
+from toolkit.training.progress import say
+
+UNFREEZE = ("probe-first", "all", "gradual", "head")
+
+
+def compile_member(model: keras.Model, settings: Settings, plan: plans.Plan, *, unfreeze: str, probe: Any) -> None:
+    """Freezes, starts and compiles a classifier as ``unfreeze`` says.
+
+    Args:
+        model: from ``classifiers.with_head``.
+        settings: optimizer, rates, loss.
+        plan: its length is the length of the schedule.
+        unfreeze: ``"probe-first"`` and ``"gradual"`` start the head as the probe, ``"all"`` at random; ``"gradual"``
+            lets one more block move at a time, from the head down; ``"head"`` leaves the network as it is.
+        probe: the LinearClassifier the head starts as; None: random.
+    """
+    network, head = model.get_layer("network"), model.get_layer("head")
+    if settings.batch_norm == "frozen" or settings.batch_norm == "auto" and not settings.from_scratch:
+        for layer in network._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False  # in Keras that also means inference mode
+    if probe is not None and unfreeze != "all":
+        head.set_weights([probe.kernel.astype(np.float32), probe.bias.astype(np.float32)])
+    blocks = backbones.blocks(network)
+    if unfreeze == "head":
+        network.trainable, blocks = False, []
+    rates = optimizers.layer_rates(
+        blocks, [head], layer_decay=1.0 if settings.from_scratch else settings.layer_decay,
+        gradual_steps=plan.total_steps // (2 * len(blocks)) if unfreeze == "gradual" else 0)
+    model.compile(optimizer=optimizers.build(settings, total_steps=plan.total_steps, rates=rates),
+                  loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing))
+
+
+def build_backbone(table: Table, settings: Settings) -> keras.Model:
+    """The backbone of a run; a small network from scratch takes the size and the colours of the images."""
+    image_size, channels = settings.image_size, table.channels if settings.from_scratch else 3
+    if image_size is None and settings.backbone in backbones.SMALL_NETWORKS:
+        image_size = int(np.clip(table.sizes.min(), 16, 64))
+    return backbones.build(settings.backbone, settings.weights, image_size, channels=channels,
+                           **settings.backbone_options)
+
+
+def train_member(table: Table, settings: Settings, folder: run_folders.RunFolder, member: int, *, unfreeze: str,
+                 probe: Any, reflect: bool) -> tuple[keras.Model, list[dict[str, Any]]]:
+    """Trains one network and returns it in float32, with its history.
+
+    Raises:
+        loop.Interrupted: on Ctrl-C; its ``model`` is the best so far.
+    """
+    seed, num_classes = settings.seed + member, len(table.class_names)
+    title = f"member {member + 1} of {settings.members}" if settings.members > 1 else "fine-tuning"
+    plan = plans.make(settings, len(table.labelled("train")), folder=folder.checkpoints / f"member-{member}",
+                      title=title, seed=seed)
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(settings.precision)
+    try:
+        with devices.strategy(settings.devices).scope():
+            backbone = build_backbone(table, settings)
+            preprocessing = backbones.preprocessing(backbone)
+            model = classifiers.with_head(backbones.network(backbone), num_classes, dropout=settings.dropout)
+            compile_member(model, settings, plan, unfreeze=unfreeze, probe=probe)
+            batches = streams.labelled(table, preprocessing, settings, reflect=reflect, seed=seed)
+            rows = table.labelled("validation")
+            if settings.time_limit is not None or settings.find_learning_rate:
+                plan, settings = calibration.calibrate(model, batches, plan, settings, num_validation=len(rows),
+                                                       num_rows=len(table))
+                compile_member(model, settings, plan, unfreeze=unfreeze, probe=probe)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    validation = None
+    if len(rows):
+        images = inputs.evaluation_batches(table, rows, preprocessing=preprocessing, batch_size=settings.batch_size)
+        validation = loop.Validation(images, table.labels[rows], settings.monitor, settings.patience)
+    try:
+        history = inputs.explained(table, lambda: loop.fit(model, batches, plan, validation))
+    except loop.Interrupted as stop:
+        stop.model = in_float32(model, table, settings)
+        raise
+    return in_float32(model, table, settings), [{"member": member, **row} for row in history]
+
+
+def in_float32(model: keras.Model, table: Table, settings: Settings) -> keras.Model:
+    """The same classifier for prediction: plain float32, whatever precision and devices it was trained with."""
+    backbone = build_backbone(table, dataclasses.replace(settings, weights="none"))
+    plain = classifiers.with_head(backbones.network(backbone), len(table.class_names), dropout=settings.dropout)
+    checkpoints.set_weights(plain, checkpoints.get_weights(model))
+    return plain
+
+
+def run(table: Table, *, output: str | Path, settings: Settings = Settings(), unfreeze: str = "probe-first",
+        resume: bool = False) -> dict[str, Any]:
+    """Fine-tunes a network on the labelled training rows and writes a run folder.
+
+    Args:
+        table: of images, with labelled training rows.
+        output: the new run folder.
+        settings: everything else about training.
+        unfreeze: one of ``UNFREEZE``; see ``compile_member``.
+        resume: continue a run that was stopped, to the same weights.
+
+    Returns:
+        The report, as in ``report.json``.
+
+    Raises:
+        ToolkitError: if the folder, the backbone, the weights or the options cannot be used.
+        KeyboardInterrupt: on Ctrl-C, after the best model so far was saved.
+    """
+    if unfreeze not in UNFREEZE:
+        raise ToolkitError(f"unfreeze is {unfreeze!r}; it must be one of {', '.join(UNFREEZE)}.")
+    if settings.from_scratch and unfreeze == "head":
+        raise ToolkitError("--unfreeze head would leave a network from scratch at its random weights: use all.")
+    options = {**settings.describe(), "unfreeze": unfreeze}
+    with run_folders.begin(output, "fine_tune", table, options, resume=resume) as folder:
+        if folder.finished:
+            return folder.report
+        started = time.monotonic()
+
+        # Data
+        devices.strategy(settings.devices)
+        backbone = build_backbone(table, settings)
+        preprocessing = backbones.preprocessing(backbone)
+        frozen = None if settings.from_scratch else backbone
+        controls = linear_probe.fit_controls(table, frozen, settings)
+        mirrored = reflection.decide(table, frozen, settings.reflect)
+
+        # Model and training: a member at a time
+        members: list[keras.Model] = []
+        history: list[dict[str, Any]] = []
+        try:
+            for member in range(settings.members):
+                model, rows = train_member(table, settings, folder, member, unfreeze=unfreeze,
+                                           probe=controls.classifiers.get(linear_probe.ON_FEATURES),
+                                           reflect=mirrored["reflect"])
+                members.append(model)
+                history += rows
+        except loop.Interrupted as stop:
+            best = classifiers.assemble([*members, stop.model], preprocessing, test_views=settings.test_views)
+            classifiers.save(best, folder.path / "model.keras", table.class_names)
+            say(f"{stop}. It is saved as {folder.path / 'model.keras'}; the same command with --resume continues.")
+            raise
+
+        # Report
+        classifier = classifiers.assemble(members, preprocessing, test_views=settings.test_views)
+        classifiers.save(classifier, folder.path / "model.keras", table.class_names)
+        probabilities = prediction.predict(classifier, table)
+        training = {"rows": len(table.labelled("train")), "backbone": settings.backbone, "weights": settings.weights,
+                    "image_size": preprocessing.image_size, "unfreeze": unfreeze, "mirrored": mirrored,
+                    "epochs": history[-1]["epoch"], "chosen_epochs": [r["epoch"] for r in history if r["chosen"]],
+                    "learning_rate": settings.peak_learning_rate, "seconds": round(time.monotonic() - started, 1)}
+        result = report.build(table, probabilities, recipe="fine-tuning", training=training,
+                              baselines=controls.probabilities, control=controls.main, seed=settings.seed)
+        report.write(folder.path, table, probabilities, result, params=folder.params, history=history)
+        return result

@@ -1,0 +1,141 @@
+"""Families of keras.applications: their normalisation inside, their weights only on request."""
+
+import urllib.error
+
+import keras
+import numpy as np
+import pytest
+from keras import applications as keras_applications
+from keras.src.utils import file_utils
+
+from toolkit import ToolkitError
+from toolkit.models import backbones
+from toolkit.models.catalogue import ENTRIES
+from toolkit.models.layers import normalise
+
+MODES = [("mobilenet_v2", keras_applications.mobilenet_v2), ("vgg16", keras_applications.vgg16),
+         ("densenet121", keras_applications.densenet), ("keras_resnet50", keras_applications.resnet)]
+
+
+@pytest.mark.parametrize(("name", "module"), MODES, ids=[name for name, _ in MODES])
+def test_normalisation_is_kerass(name, module):
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3)).astype(np.float32)
+    inputs = keras.Input((4, 4, 3))
+    entry = ENTRIES[name]
+    ours = keras.Model(inputs, normalise(inputs, entry.mean, entry.std, entry.reverse_channels))
+    np.testing.assert_allclose(ours.predict_on_batch(pixels), module.preprocess_input(pixels.copy()), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ConvNeXtTiny", "EfficientNetV2B0", "EfficientNetV2S", "MobileNetV3Small"])
+def test_normalisation_that_keras_has_inside_is_the_same(name, monkeypatch):
+    """We normalise ourselves, so that it stays in float32 and grey pictures get it too."""
+    captured = {}
+
+    class Stop(Exception):
+        pass
+
+    def capture(*arguments, **options):
+        captured.update(options)
+        raise Stop
+
+    monkeypatch.setattr(keras.applications, name, capture)
+    with pytest.raises(Stop):
+        backbones.build(name, "none", 32)
+    monkeypatch.undo()
+    assert captured["include_preprocessing"] is False
+    inner = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(32, 32, 3))
+    first = next(layer for layer in inner.layers if layer.weights or isinstance(layer, keras.Sequential))
+    theirs = keras.Model(inner.input, first.input)
+    inputs = keras.Input((32, 32, 3))
+    entry = next(entry for entry in ENTRIES.values() if entry.constructor == name)
+    ours = keras.Model(inputs, normalise(inputs, entry.mean, entry.std, entry.reverse_channels))
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
+    expected = np.resize(theirs.predict_on_batch(pixels), (1, *first.input.shape[1:]))
+    result = ours.predict_on_batch(pixels)
+    if expected.shape != result.shape:  # the first layer pads
+        expected = expected[:, :32, :32]
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "convnext_tiny", "densenet121"])
+def test_grey_pictures(name):
+    model = backbones.build(name, "none", 32, channels=1)
+    assert model.output_shape == (None, ENTRIES[name].num_features)
+
+
+def test_include_top_gives_logits_of_any_number_of_classes(images):
+    model = backbones.build("mobilenet_v3_small", "none", 32, include_top=True, num_classes=5)
+    assert model.output_shape == (None, 5)
+    assert model.layers[-1].layers[-1].get_config().get("activation", "linear") == "linear"
+
+
+def test_options_of_the_constructor():
+    assert backbones.build("mobilenet_v2", "none", 32, alpha=0.35).output_shape == (None, 1280)
+    with pytest.raises(ToolkitError, match="mobilenet_v2: .*colour"):
+        backbones.build("mobilenet_v2", "none", 32, colour="red")
+
+
+def test_no_weights_no_network(monkeypatch):
+    monkeypatch.setattr(file_utils, "urlretrieve", lambda *_: pytest.fail("asked the network"))
+    backbones.build("mobilenet_v3_small", "none", 32)
+
+
+@pytest.fixture
+def keras_home(tmp_path, monkeypatch):
+    """An empty folder in place of ~/.keras."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(keras.config, "keras_home", lambda: str(tmp_path), raising=False)
+    monkeypatch.setattr(file_utils.config, "keras_home", lambda: str(tmp_path), raising=False)
+    return tmp_path
+
+
+def test_offline_the_message_names_file_and_place(keras_home, monkeypatch):
+    def offline(*_):
+        raise urllib.error.URLError("Temporary failure in name resolution")
+
+    monkeypatch.setattr(file_utils, "urlretrieve", offline)
+    place = keras_home / "models" / "nasnet_mobile_no_top.h5"
+    with pytest.raises(ToolkitError) as refusal:
+        backbones.build("nasnet_mobile")
+    assert str(refusal.value) == (
+        "the ImageNet weights of nasnet_mobile cannot be downloaded; download https://storage.googleapis.com/tensorflow"
+        f"/keras-applications/nasnet/NASNet-mobile-no-top.h5 elsewhere and put it at {place}.")
+
+
+def test_weights_are_downloaded_on_request_and_kept(keras_home, monkeypatch, capsys):
+    source = keras.applications.MobileNetV3Small(weights=None, include_top=False, pooling="avg",
+                                                 input_shape=(224, 224, 3))
+    source.save_weights(keras_home / "weights.weights.h5")
+    asked = []
+
+    def download(address, target, _):
+        asked.append(address)
+        source.save_weights(keras_home / "copy.weights.h5")
+        (keras_home / "copy.weights.h5").rename(target)
+
+    monkeypatch.setattr(file_utils, "urlretrieve", download)
+    monkeypatch.setattr(file_utils, "validate_file", lambda *_, **__: True)
+    images = np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), np.uint8)
+    first, second = (backbones.build("mobilenet_v3_small", image_size=64) for _ in range(2))
+    assert [address.rpartition("/")[2] for address in asked] == ["weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5"]
+    np.testing.assert_array_equal(first.predict_on_batch(images), second.predict_on_batch(images))
+    assert capsys.readouterr().out == ""
+    assert ENTRIES["mobilenet_v3_small"].weights_path().is_file()
+
+
+def test_efficientnet_takes_its_graph_from_the_file(tmp_path):
+    """With ImageNet weights Keras builds one more rescaling; the weights alone would not tell."""
+    model = backbones.build("efficientnet_b0", "none", 32)
+    network = backbones.network(model)
+    pixels = keras.Input((32, 32, 3), name="pixels")
+    wrapped = keras.Model(pixels, network(keras.layers.Rescaling(0.5)(pixels)), name="network")
+    wrapped.save(tmp_path / "run.keras")
+    x = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
+    loaded = backbones.network(backbones.build("efficientnet_b0", tmp_path / "run.keras", 32))
+    assert loaded.input_shape == (None, 32, 32, 3)
+    assert np.isfinite(loaded.predict_on_batch(x)).all()
+    with pytest.raises(ToolkitError, match="was made for pictures of 32 pixels"):
+        backbones.build("efficientnet_b0", tmp_path / "run.keras", 64)
+    network.save_weights(tmp_path / "run.weights.h5")
+    with pytest.raises(ToolkitError, match="read from an existing .keras file"):
+        backbones.build("efficientnet_b0", tmp_path / "run.weights.h5", 32)

@@ -1,0 +1,152 @@
+"""The door to all networks: raw images in, features out, in a file that needs nothing of ours."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from toolkit import ToolkitError
+from toolkit.models import backbones
+
+LOAD = """
+import sys, numpy, keras
+model = keras.saving.load_model("model.keras")
+numpy.save("features.npy", model.predict_on_batch(numpy.load("images.npy")))
+assert not any(name.partition(".")[0] == "toolkit" for name in sys.modules)
+"""
+FINGERPRINT = """
+import keras
+from toolkit.models import backbones
+keras.layers.Dense(3), keras.ops.mean(keras.Input((3,))), keras.layers.Dense(3)
+keras.utils.set_random_seed(0)
+print(backbones.fingerprint(backbones.build("small_cnn", "none", 8, filters=(4, 4), activation="maxout", channels=1)))
+"""
+
+
+def tiny(**options):
+    return backbones.build("small_cnn", "none", 8, **{"filters": (4, 4), "activation": "maxout"} | options)
+
+
+def test_layers_of_the_model(images):
+    model = backbones.build("resnet18", "none", 32)
+    assert [layer.name for layer in model.layers] == ["image", "pixels", "resizing", "centre_crop", "network"]
+    assert model.name == "resnet18"
+    assert (model.input.shape, model.input.dtype) == ((None, None, None, 3), "uint8")
+    assert backbones.preprocessing(model) == backbones.Preprocessing(32, 37, "bilinear", False)
+    assert backbones.network(model).input_shape == (None, 32, 32, 3)
+    assert [layer.name for layer in tiny().layers] == ["image", "pixels", "resizing", "network"]
+
+
+def test_pictures_of_any_size(images):
+    model = tiny()
+    assert model.predict_on_batch(images).shape == (2, 4)
+    assert model.predict_on_batch(images[:, :5, :3]).shape == (2, 4)
+
+
+@pytest.mark.parametrize("shape", [(23, 31), (31, 23), (300, 200), (5, 7), (37, 37)])
+@pytest.mark.parametrize("antialias", [False, True])
+def test_preprocessing_is_the_same_in_the_model_and_in_tf_data(shape, antialias):
+    images = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), np.uint8)
+    model = backbones.build("efficientnet_lite0", "none", 32, antialias=antialias)
+    prepare = keras.Model(model.input, model.get_layer("centre_crop").output)
+    within = prepare.predict_on_batch(images)
+    resizing, crop = model.get_layer("resizing"), model.get_layer("centre_crop")
+    dataset = tf.data.Dataset.from_tensor_slices(images).map(lambda image: crop(resizing(image)))
+    np.testing.assert_array_equal(within, np.stack(list(dataset.as_numpy_iterator())))
+    np.testing.assert_array_equal(within, np.stack([crop(resizing(tf.cast(image, "float32"))) for image in images]))
+    assert within.dtype == np.float32
+    assert shape == (37, 37) or not np.array_equal(within, np.round(within))
+
+
+def test_preprocessing_stays_in_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = tiny()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    network = backbones.network(model)
+    assert all(layer.compute_dtype == "float32" for layer in [model.get_layer("resizing"), network.layers[1]])
+    assert network.get_layer("block1_conv1").compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("model", [
+    lambda: tiny(channels=1, include_top=True, num_classes=3),
+    lambda: backbones.build("mobilenet_v3_small", "none", 32),
+    lambda: backbones.fold_batch_normalization(backbones.network(backbones.build("resnet18", "none", 32))),
+], ids=["maxout, grey, head", "keras.applications", "folded"])
+def test_a_saved_model_needs_nothing_of_ours(model, images, tmp_path):
+    model = model()
+    images = images if model.input.dtype == "uint8" else np.resize(images, (2, 32, 32, 3))
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "images.npy", images)
+    subprocess.run([sys.executable, "-c", LOAD], cwd=tmp_path, check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "features.npy"), model.predict_on_batch(images), atol=1e-6)
+
+
+def test_grey_is_the_average_of_the_channels(images):
+    model = tiny(channels=1)
+    grey = np.repeat(images[..., :1], 3, axis=-1)
+    assert backbones.network(model).get_layer("block1_conv1").kernel.shape == (3, 3, 1, 8)
+    np.testing.assert_allclose(model.predict_on_batch(grey), model.predict_on_batch(grey.copy()[..., ::-1]))
+    swapped = images[..., [2, 0, 1]]
+    np.testing.assert_allclose(model.predict_on_batch(images), model.predict_on_batch(swapped), rtol=1e-4)
+
+
+def test_fingerprint_is_that_of_any_other_process():
+    keras.utils.set_random_seed(0)
+    ours = backbones.fingerprint(tiny(channels=1))
+    theirs = subprocess.run([sys.executable, "-c", FINGERPRINT], check=True, capture_output=True, text=True).stdout
+    assert ours == theirs.strip()
+
+
+def test_fingerprint_is_of_graph_and_weights(tmp_path):
+    model = tiny()
+    first = backbones.fingerprint(model)
+    model.save(tmp_path / "model.keras")
+    assert backbones.fingerprint(keras.saving.load_model(tmp_path / "model.keras")) == first
+    model.trainable = False
+    assert backbones.fingerprint(model) == first
+    changed = [tiny(pooling="average"), tiny(antialias=True), tiny(channels=1)]
+    for other in changed[:2]:
+        other.set_weights(model.get_weights())
+    assert len({first, *map(backbones.fingerprint, changed)}) == 4
+    model.weights[0].assign(model.weights[0] + 1e-6)
+    assert backbones.fingerprint(model) != first
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "vgg16", "keras_resnet50"])
+def test_blocks_of_other_families_hold_every_weight_once(name):
+    network = backbones.network(backbones.build(name, "none", 32))
+    blocks = backbones.blocks(network)
+    assert len(blocks) == (5 if name == "vgg16" else 8)
+    names = [layer.name for block in blocks for layer in block if layer.weights]
+    assert names == [layer.name for layer in network.layers if layer.weights]
+    assert all("normalization" not in type(block[0]).__name__.lower() for block in blocks)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("resnet19", "none"), "no backbone 'resnet19'; did you mean resnet18"),
+    (("zzz", "none"), r"no backbone 'zzz'; `toolkit backbones` lists all 47"),
+    (("small_cnn",), "small_cnn has no ImageNet weights here; use weights 'none'"),
+    (("resnet18", "none", 16), "image size 16 is too small for resnet18; it needs at least 32"),
+    (("xception", "none", 32), "image size 32 is too small for xception; it needs at least 71"),
+    (("resnet18", "none", "64"), "image size is '64'; expected a whole number of pixels"),
+])
+def test_refusals(arguments, message):
+    with pytest.raises(ToolkitError, match=message):
+        backbones.build(*arguments)
+
+
+def test_channels_are_one_or_three():
+    with pytest.raises(ToolkitError, match="channels is 4; expected 3, or 1"):
+        backbones.build("small_cnn", "none", channels=4)
+    with pytest.raises(ToolkitError, match="ImageNet weights need channels=3"):
+        backbones.build("efficientnet_lite0", channels=1)
+
+
+def test_names_work_in_any_spelling():
+    for name in ("SmallCNN", "small-cnn", "SMALL_CNN"):
+        assert backbones.build(name, "none", 8, filters=(2,)).name == "small_cnn"

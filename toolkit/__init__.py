@@ -1,0 +1,25 @@
+"""toolkit: transfer and semi-supervised learning from a CSV of image paths, on Keras and TensorFlow.
+
+    from toolkit.tables import read_table          # CSV, folders, .npz, tfds -> Table
+    from toolkit.models import backbones           # backbones.build(name) -> keras.Model from image to features
+    from toolkit.training import Settings, features
+    from recipes import fine_tune, linear_probe    # fine_tune.run(table, output=...) -> report
+
+Importing this package loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__version__ = "0.1.0"
+
+
+class ToolkitError(ValueError):
+    """A refusal the user can act on: what was received, what was expected, how to fix it."""
+
+
+def cache_folder() -> Path:
+    """Where converted weights and features are kept: ``$TOOLKIT_CACHE``, else ``~/.cache/toolkit``."""
+    return Path(os.environ.get("TOOLKIT_CACHE") or Path.home() / ".cache" / "toolkit")

@@ -1,0 +1,278 @@
+"""The options of the commands: one decorator a family.
+
+What ``Settings`` documents (help, default, choices, range) is read from there. Options leave with the names of the
+arguments they become; ``settings`` and ``read_table`` pick theirs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from toolkit import ToolkitError
+from toolkit.training.settings import CHOICES, RANGES, Settings
+
+if TYPE_CHECKING:
+    from toolkit.tables import Table
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+SEEDS = click.IntRange(*RANGES["seed"])
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+OWN_NETWORKS = ("small_cnn", "mlp", "alexnet", "resnet18", "resnet34", "resnet50", "efficientnet_lite0")
+
+
+# ---- Building blocks ----------------------------------------------------------------------------------------------
+
+
+class Command(click.Command):
+    """A command whose help lists its options by family."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes a section a family, in the order of the decorators."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                sections.setdefault(getattr(parameter, "family", "Options"), []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class Option(click.Option):
+    """An option that shows its default and knows its family."""
+
+    def __init__(self, *args: Any, family: str = "Options", **kwargs: Any) -> None:
+        super().__init__(*args, **{"show_default": True, **kwargs})
+        self.family = family
+
+
+class Integers(click.ParamType):
+    """Whole numbers with commas between them: 256,128."""
+
+    name = "integers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        """The numbers as a list; a list passes through."""
+        if isinstance(value, list):
+            return value
+        if not re.fullmatch(r"0*[1-9]\d{0,5}(,0*[1-9]\d{0,5})*", value):
+            self.fail(f"{value!r} is not a list of positive whole numbers such as 256,128.", param, ctx)
+        return [int(number) for number in value.split(",")]
+
+
+def option(*names: str, family: str, **attributes: Any) -> Decorator:
+    """``click.option`` that shows its default, in the section ``family`` of the help."""
+    return click.option(*names, cls=Option, family=family, **attributes)
+
+
+def _together(*decorators: Decorator) -> Decorator:
+    """Several decorators as one, the first outermost."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+# ---- Options of Settings ------------------------------------------------------------------------------------------
+
+
+def documented(name: str) -> tuple[str, str]:
+    """What the docstring of ``Settings`` says of an attribute: its help, and what None means ("" if it cannot be).
+
+    Example:
+        >>> documented("image_size")
+        ('Side of the square the network sees, in pixels.', "the backbone's own")
+    """
+    entry = re.search(rf"^ {{8}}{name}: (.*(?:\n {{12}}.*)*)", Settings.__doc__ or "", re.MULTILINE)
+    text = " ".join(entry[1].split()) if entry else ""
+    text, _, none = text.partition(" None: ")
+    text = text.rstrip(";.") + "."
+    if not text.startswith("`"):
+        text = text[0].upper() + text[1:]
+    return re.sub(r'``"(.*?)"``', r"\1", text).replace("``", "`"), none.rstrip(".")
+
+
+def setting(name: str, *, family: str) -> Decorator:
+    """The option of an attribute of ``Settings``."""
+    flag, field = f"--{name.replace('_', '-')}", FIELDS[name]
+    text, none = documented(name)
+    attributes: dict[str, Any] = {"family": family, "help": text, "default": field.default}
+    if field.default is None:
+        attributes["show_default"] = none
+    if name in CHOICES:
+        attributes["type"] = click.Choice([str(choice) for choice in CHOICES[name]])
+        attributes["default"] = str(field.default)
+        if isinstance(field.default, int):
+            attributes["callback"] = lambda ctx, param, value: int(value)
+    elif name in RANGES:
+        whole = "int" in field.type
+        attributes["type"] = (click.IntRange if whole else click.FloatRange)(*RANGES[name])
+        attributes["metavar"] = "N" if whole else "X"
+    elif isinstance(field.default, bool):
+        flag = f"{flag}/--no-{flag[2:]}"
+    return option(flag, name, **attributes)
+
+
+def _settings_of(family: str, names: Iterable[str]) -> Decorator:
+    return _together(*(setting(name, family=family) for name in names))
+
+
+training = _settings_of("Training", (
+    "epochs", "batch_size", "optimizer", "learning_rate", "find_learning_rate", "momentum", "schedule",
+    "warm_up_ratio", "layer_decay", "weight_decay", "l2", "dropout", "label_smoothing", "class_weights", "ema",
+    "batch_norm", "monitor", "patience", "members", "test_views", "time_limit", "precision"))
+augmentation = _settings_of("Augmentation", ("crop", "reflect", "colour", "rand_augment", "mixup"))
+_NETWORK = "Network (options that the named backbones have)"
+
+
+# ---- Options of the backbone and its network ----------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkOption:
+    """An option of some of our own networks; it reaches the network only where it is given.
+
+    Attributes:
+        type: how click reads it.
+        help: what it is.
+        defaults: by backbone, as its function has them.
+        flag: the option, where it is not called like the argument.
+        metavar: what stands for the value in the help, where click's own word is too long.
+    """
+
+    type: click.ParamType
+    help: str
+    defaults: dict[str, Any]
+    flag: str = ""
+    metavar: str | None = None
+
+
+NETWORK_OPTIONS = {
+    "hidden": NetworkOption(Integers(), "Units of each hidden layer.", {"mlp": (256, 128)}, metavar="N,N..."),
+    "filters": NetworkOption(Integers(), "Channels of each block of convolutions.", {"small_cnn": (32, 64, 128)},
+                             metavar="N,N..."),
+    "activation": NetworkOption(click.Choice(["relu", "leaky_relu", "elu", "maxout", "tanh", "sigmoid"]),
+                                "After every layer.", {"small_cnn": "relu", "mlp": "relu"}),
+    "initialiser": NetworkOption(
+        click.Choice(["gaussian", "glorot", "he"]), "Random weights at the beginning; gaussian: deviation 0.01.",
+        {name: "gaussian" if name == "alexnet" else "he" for name in OWN_NETWORKS}),
+    "pooling": NetworkOption(click.Choice(["max", "average"]), "How a block halves the picture.", {"small_cnn": "max"}),
+    "dropout": NetworkOption(click.FloatRange(0, 1, max_open=True), "Dropout rate inside the network.",
+                             {"small_cnn": 0.2, "mlp": 0.2, "alexnet": 0.5}, "--network-dropout", "X"),
+    "batch_normalisation": NetworkOption(click.BOOL, "BatchNorm before each activation.",
+                                         {"small_cnn": True, "mlp": False},
+                                         "--batch-normalisation/--no-batch-normalisation"),
+    "groups": NetworkOption(click.IntRange(1, 2), "Halves of the layers, as on the paper's two GPUs; 1 joins them.",
+                            {"alexnet": 2}, metavar="N"),
+}
+
+
+def _network_option(name: str, network: NetworkOption) -> Decorator:
+    by_value: dict[str, list[str]] = {}
+    for backbone, value in network.defaults.items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        by_value.setdefault({"True": "on", "False": "off"}.get(text, text), []).append(backbone)
+    few_first = sorted(by_value.items(), key=lambda item: len(item[1]))
+    default = "; ".join(f"{', '.join(names) if len(names) < 3 else 'else'}: {value}" for value, names in few_first)
+    return option(network.flag or f"--{name}", f"network_{name}", family=_NETWORK, type=network.type, default=None,
+                  metavar=network.metavar, help=network.help, show_default=default)
+
+
+backbone = _together(
+    _settings_of("Backbone", ("backbone", "weights", "image_size")),
+    *(_network_option(name, network) for name, network in NETWORK_OPTIONS.items()))
+
+
+def settings(values: Mapping[str, Any]) -> Settings:
+    """The ``Settings`` that the options of a command ask for.
+
+    Args:
+        values: by name of option; those of other families are left alone.
+
+    Raises:
+        ToolkitError: there is no such backbone, or it has no such option, or a value is out of its range.
+    """
+    from toolkit.models import catalogue
+
+    chosen = {name: values[name] for name in FIELDS if name in values}
+    chosen["backbone"] = catalogue.resolve(chosen["backbone"]).name
+    if chosen["weights"] not in ("imagenet", "none"):
+        chosen["weights"] = os.path.abspath(chosen["weights"])  # resume and rerun may start in another folder
+    given = {name: values[f"network_{name}"] for name in NETWORK_OPTIONS if values.get(f"network_{name}") is not None}
+    for name in given:
+        network = NETWORK_OPTIONS[name]
+        if chosen["backbone"] not in network.defaults:
+            flag = (network.flag or f"--{name}").partition("/")[0]
+            raise ToolkitError(f"{flag} belongs to {', '.join(network.defaults)}, not to {chosen['backbone']}: leave "
+                               f"it out, or choose another --backbone.")
+    return Settings(**chosen, backbone_options=given)
+
+
+# ---- Options of the table -----------------------------------------------------------------------------------------
+
+_TABLE = "Table"
+reading = _together(
+    option("--kind", family=_TABLE, type=click.Choice(["image"]), help="What the inputs are.",
+           show_default="by the name of the column"),
+    option("--root", family=_TABLE, type=click.Path(exists=True, file_okay=False),
+           help="Folder that the paths are relative to.", show_default="the folder of the CSV"),
+    option("--path-column", family=_TABLE, default="path", help="Column of the paths."),
+    option("--label-column", family=_TABLE, default="label", help="Column of the labels; a blank one is unlabelled."),
+    option("--split-column", family=_TABLE, default="split", help="Column of train, validation or test."),
+    option("--group-column", family=_TABLE, default="group", help="Column of what belongs together, such as a patient."),
+    option("--on-bad-image", family=_TABLE, type=click.Choice(["reject", "fail"]), default="reject",
+           help="Set unusable images aside, or refuse the table."))
+table = _together(
+    click.argument("table"), reading,
+    option("--split-seed", family=_TABLE, type=SEEDS, metavar="N", default=0,
+           help="Seeds the split where the table has none."),
+    option("--labels-per-class", family=_TABLE, type=click.IntRange(1), metavar="N", help="Keep so many training labels a class.",
+           show_default="all of them"),
+    option("--label-seed", family=_TABLE, type=SEEDS, metavar="N", default=0, help="Seeds which labels are kept."))
+TABLE_ARGUMENTS = ("kind", "root", "path_column", "label_column", "split_column", "group_column", "on_bad_image",
+                   "split_seed", "labels_per_class", "label_seed")
+
+
+def read_table(source: Any, values: Mapping[str, Any], **more: Any) -> "Table":
+    """Reads the table that the options name, with progress, and tells its notes and rejected rows on stderr.
+
+    Args:
+        source: as in ``toolkit.tables.read_table``.
+        values: by name of option; those of other families are left alone.
+        **more: further arguments of ``toolkit.tables.read_table``.
+
+    Raises:
+        ToolkitError: if the table cannot be used.
+    """
+    from toolkit import tables
+    from toolkit.training.progress import Progress, say
+
+    chosen = {name: values[name] for name in TABLE_ARGUMENTS if name in values}
+    with Progress("checking images", 0) as progress:
+        found = tables.read_table(source, **{**chosen, **more}, progress=progress)
+    for note in found.notes:
+        say(note)
+    return found
+
+
+# ---- Options of a run ---------------------------------------------------------------------------------------------
+
+_RUN = "Run"
+as_json = option("--json", "as_json", family=_RUN, is_flag=True, help="Print the report as JSON, and nothing else, "
+                 "on stdout.", show_default="text")
+run = _together(
+    option("--output", family=_RUN, required=True, type=click.Path(), metavar="DIR",
+           help="New folder for the model, the predictions and the report."),
+    option("--resume", family=_RUN, is_flag=True, help="Go on with the run in --output that was stopped.",
+           show_default="a new run"),
+    _settings_of(_RUN, ("seed", "devices")), as_json)

@@ -1,0 +1,141 @@
+r"""Logistic regression with its strength of regularisation chosen by cross-validation.
+
+.. math:: \min_{W, b} \tfrac12 \lVert W \rVert^2 + C \sum_i -\log \mathrm{softmax}(x_i W + b)_{y_i}
+
+on standardised features. C walks up a grid from strong to weak regularisation, each fit starting from the one before;
+the walk ends once the held-out log loss has risen twice in a row. scikit-learn's L-BFGS does every fit. The standard
+deviation is taken over all training rows, held-out ones included; it knows no labels.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from toolkit.evaluation.baselines.folds import folds, sample
+from toolkit.evaluation.baselines.linear import NEVER, LinearClassifier, checked, class_biases
+from toolkit.evaluation.baselines.reduction import reduction
+
+NAME = "logistic regression"
+GRID = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 5))
+FIXED_C = 0.1  # of the grid, near the best on 1 to 20 MNIST rows a class
+NUM_FOLDS = 5
+MAX_ROWS_TO_CHOOSE = 5000
+CHOOSING_ITERATIONS = 200
+
+
+def logistic_regression(features: np.ndarray, labels: np.ndarray, num_classes: int, *,
+                        groups: np.ndarray | None = None, seed: int = 0,
+                        max_iterations: int = 1000) -> LinearClassifier:
+    """Fit multinomial logistic regression, C chosen by stratified cross-validated log loss on the given rows.
+
+    Args:
+        features: (n, F) real numbers.
+        labels: (n,) int in 0..C-1, n >= 1. A class without rows is never predicted.
+        num_classes: C.
+        groups: (n,) names; rows of one group are held out together.
+        seed: of the folds, and of the sample that C is chosen on above 5,000 rows.
+        max_iterations: of the final fit.
+
+    Returns:
+        a classifier; details: C, rows, folds, rows_to_choose, cross_validated_log_loss, cross_validated_accuracy (None
+        where C is fixed), iterations, converged, notes.
+
+    Raises:
+        ValueError: if shapes do not fit, a label is out of range or a feature is not finite.
+
+    Example:
+        >>> classifier = logistic_regression(np.arange(20.0)[:, None], np.arange(20) // 10, 2)
+        >>> classifier.probabilities(np.array([[0.0], [19.0]])).argmax(axis=1).tolist()
+        [0, 1]
+    """
+    features, labels = checked(features, labels, num_classes)
+    present = np.unique(labels)
+    if len(present) == 1:
+        return LinearClassifier(NAME, np.zeros((features.shape[1], num_classes)), class_biases(labels, num_classes),
+                                {"rows": len(labels), "notes": ["All rows are of one class: nothing to fit."]})
+    reduced = reduction(features)
+    strength, details = _choose(reduced.features, labels, groups, seed)
+    model = _Model(tolerance=1e-5, max_iterations=max_iterations)
+    kernel, bias = model.fit(reduced.features, labels, strength)
+    if not model.converged:
+        details["notes"].append(f"The fit stopped after {model.iterations} iterations, short of its optimum.")
+    kernel, bias = reduced.unfold(kernel, bias)
+    full_kernel, full_bias = np.zeros((len(kernel), num_classes)), np.full(num_classes, NEVER)
+    full_kernel[:, present], full_bias[present] = kernel, bias
+    details = {"C": strength, "rows": len(labels), "iterations": model.iterations, "converged": model.converged,
+               **details}
+    return LinearClassifier(NAME, full_kernel, full_bias, details)
+
+
+class _Model:
+    """scikit-learn's fit, started from the one before, without warnings and with one column a class."""
+
+    def __init__(self, *, tolerance: float, max_iterations: int) -> None:
+        self.estimator = LogisticRegression(tol=tolerance, max_iter=max_iterations, warm_start=True)
+        self.iterations, self.converged = 0, True
+
+    def fit(self, features: np.ndarray, labels: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+        """Kernel (F, K) and bias (K,) for the K classes among the labels."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.estimator.set_params(C=strength).fit(features, labels)
+        self.iterations = int(np.max(self.estimator.n_iter_))
+        self.converged = self.iterations < self.estimator.max_iter
+        kernel = self.estimator.coef_.T.astype(np.float64)
+        bias = self.estimator.intercept_.astype(np.float64)
+        if len(self.estimator.classes_) == 2:  # one column, of the second class: softmax of (-s/2, s/2) is the same
+            return np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
+        return kernel, bias
+
+    def held_out(self, features: np.ndarray, labels: np.ndarray) -> tuple[float, int, int]:
+        """Sum of log losses over rows whose class was fitted, their number, and the number of hits."""
+        probabilities = self.estimator.predict_proba(features)
+        classes = self.estimator.classes_
+        hits = int((classes[probabilities.argmax(axis=1)] == labels).sum())
+        known = np.isin(labels, classes)
+        own = probabilities[known, np.searchsorted(classes, labels[known])]
+        return float(-np.log(np.maximum(own, 1e-15)).sum()), int(known.sum()), hits
+
+
+def _choose(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, seed: int) -> tuple[float, dict]:
+    """C and how it was chosen."""
+    rows = sample(labels, MAX_ROWS_TO_CHOOSE, seed)
+    numbers = folds(labels[rows], groups=None if groups is None else np.asarray(groups)[rows], num_folds=NUM_FOLDS,
+                    seed=seed)
+    if numbers is None:
+        return FIXED_C, {"folds": 0, "rows_to_choose": 0, "cross_validated_log_loss": None,
+                         "cross_validated_accuracy": None,
+                         "notes": [f"C = {FIXED_C} is fixed: fewer than two classes have three rows (or groups)."]}
+    losses, accuracies = _walk(features[rows], labels[rows], numbers)
+    best = int(np.argmin(losses))
+    notes = []
+    if len(rows) < len(labels):
+        notes.append(f"C was chosen on a stratified sample of {len(rows):,} of the {len(labels):,} rows.")
+    if best in (0, len(GRID) - 1):
+        notes.append(f"C is the {'smallest' if best == 0 else 'largest'} of the grid.")
+    return GRID[best], {"folds": NUM_FOLDS, "rows_to_choose": len(rows), "cross_validated_log_loss": losses[best],
+                        "cross_validated_accuracy": accuracies[best], "notes": notes}
+
+
+def _walk(features: np.ndarray, labels: np.ndarray, numbers: np.ndarray) -> tuple[list[float], list[float]]:
+    """Held-out log loss and accuracy for the grid's C, from the smallest until the loss has risen twice."""
+    splits = [(numbers != fold, numbers == fold) for fold in np.unique(numbers)]
+    splits = [(np.flatnonzero(fitted), np.flatnonzero(held_out)) for fitted, held_out in splits
+              if len(np.unique(labels[fitted])) > 1]
+    models = [_Model(tolerance=1e-4, max_iterations=CHOOSING_ITERATIONS) for _ in splits]
+    parts = [(features[fitted], labels[fitted], features[out], labels[out]) for fitted, out in splits]
+    losses, accuracies = [], []
+    for strength in GRID:
+        sums = np.zeros(3)
+        for model, (fit_features, fit_labels, out_features, out_labels) in zip(models, parts):
+            model.fit(fit_features, fit_labels, strength)
+            sums += model.held_out(out_features, out_labels)
+        losses.append(float(sums[0] / sums[1]))
+        accuracies.append(float(sums[2] / len(labels)))
+        if len(losses) > 2 and min(losses[-2:]) > min(losses):
+            break
+    return losses, accuracies

@@ -1,0 +1,127 @@
+"""A classifier in one file: from a decoded image of any size to the probabilities of its classes.
+
+``model.keras`` holds stock Keras layers only: it resizes and crops inside, averages the members and the views, and
+loads in any process with ``keras.models.load_model``. The class names lie in the same file, as ``classes.json``.
+
+    model = keras.models.load_model("model.keras")
+    names = json.loads(zipfile.ZipFile("model.keras").read("classes.json"))
+    probabilities = model.predict(image[None])          # image: uint8 (height, width, 3)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from toolkit import ToolkitError
+from toolkit.models import backbones
+
+
+def with_head(network: keras.Model, num_classes: int, *, dropout: float = 0.0,
+              kernel: np.ndarray | None = None, bias: np.ndarray | None = None) -> keras.Model:
+    """``network`` with dropout and a Dense layer on top.
+
+    Args:
+        network: images (B, S, S, 3) float32 in [0, 255] -> features (B, F).
+        num_classes: C.
+        dropout: rate before the head.
+        kernel: (F, C) to start from, for example a logistic regression; None: Glorot.
+        bias: (C,), with ``kernel``.
+
+    Returns:
+        Model images -> logits (B, C), its layers "network", "dropout" and "head".
+    """
+    images = keras.Input(network.input_shape[1:], name="crop")
+    x = keras.layers.Dropout(dropout, name="dropout")(network(images))
+    head = keras.layers.Dense(num_classes, name="head", dtype="float32")
+    model = keras.Model(images, head(x), name="classifier")
+    if kernel is not None:
+        head.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+    return model
+
+
+def assemble(members: Sequence[keras.Model], preprocessing: "backbones.Preprocessing", *, test_views: int = 1
+             ) -> keras.Model:
+    """One model from decoded image to probabilities, averaged over members and views.
+
+    Args:
+        members: models from ``with_head``: crops (B, S, S, 3) -> logits (B, C).
+        preprocessing: how the image becomes a crop.
+        test_views: 1 (centre), 2 (and its reflection), 5 (centre and corners) or 10 (both).
+
+    Returns:
+        Model with layers "resizing" (uint8 (B, H, W, 3) -> float32 (B, R, R, 3)) and "prediction" (-> (B, C)).
+
+    Raises:
+        ToolkitError: if corners are asked for but the whole resized image is the crop.
+    """
+    size, resized = preprocessing.image_size, preprocessing.resize_size
+    if test_views >= 5 and size == resized:
+        raise ToolkitError(f"--test-views {test_views} needs a margin to crop from, but this backbone sees the whole "
+                           f"resized image ({size} x {size}): use 1 or 2.")
+    image = keras.Input((resized, resized, 3), name="resized")
+    outputs = []
+    for view in _views(image, size, resized, test_views):
+        outputs += [keras.layers.Softmax(dtype="float32")(member(view)) for member in members]
+    mean = keras.layers.Average(name="mean")(outputs) if len(outputs) > 1 else outputs[0]
+    prediction = keras.Model(image, mean, name="prediction")
+    raw = keras.Input((None, None, 3), dtype="uint8", name="image")
+    return keras.Model(raw, prediction(backbones.resizing(preprocessing)(raw)), name="image_classifier")
+
+
+def _views(image: keras.KerasTensor, size: int, resized: int, count: int) -> list[keras.KerasTensor]:
+    """Crops of ``image``: the centre, then corners, then reflections."""
+    margin = resized - size
+    crops = [keras.layers.CenterCrop(size, size, name="centre_crop")(image) if margin else image]
+    if count >= 5:
+        crops += [keras.layers.Cropping2D(((top, margin - top), (left, margin - left)))(image)
+                  for top in (0, margin) for left in (0, margin)]
+    if count in (2, 10):
+        crops += [keras.ops.flip(crop, axis=2) for crop in crops]
+    return crops
+
+
+def save(model: keras.Model, path: Path, class_names: Sequence[str]) -> None:
+    """Writes the model and its class names into one file, under a temporary name first.
+
+    Raises:
+        ToolkitError: if the disk refuses.
+    """
+    temporary = path.with_name(f"{path.stem}.tmp.keras")
+    try:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr("classes.json", json.dumps(list(class_names), ensure_ascii=False))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ToolkitError(f"Could not write {path}: {error.strerror or error}. Free space or choose another "
+                           f"--output.") from error
+
+
+def load(path: Path) -> tuple[keras.Model, tuple[str, ...]]:
+    """The model and the class names of a file written by ``save``.
+
+    Raises:
+        ToolkitError: if the file is missing or is not such a file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            class_names = tuple(json.loads(archive.read("classes.json")))
+        return keras.models.load_model(path, compile=False), class_names
+    except FileNotFoundError as error:
+        raise ToolkitError(f"{path} does not exist: name the folder of a finished run, or its model.keras.") from error
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ToolkitError(f"{path} is not a model that toolkit wrote ({error}).") from error
+
+
+def preprocessing_of(model: keras.Model) -> "backbones.Preprocessing":
+    """The resizing of an assembled model; its "prediction" takes the whole resized image."""
+    layer = model.get_layer("resizing")
+    return backbones.Preprocessing(image_size=layer.height, resize_size=layer.height,
+                                   interpolation=layer.interpolation, antialias=layer.antialias)

@@ -1,0 +1,134 @@
+"""What has to be measured before training: the time of a step, for --time-limit, and a good learning rate.
+
+Both train a few steps on training rows and put the model back as it was. What was measured is kept beside the
+checkpoints, so that a resumed run follows the same schedule.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from toolkit.training import checkpoints
+from toolkit.training.plans import Plan
+from toolkit.training.progress import say
+from toolkit.training.settings import Settings
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Batches = Callable[[int], "tf.data.Dataset"]
+RANGE_STEPS = 60
+TIMED_STEPS = 10
+
+
+def calibrate(model: keras.Model, batches: Batches, plan: Plan, settings: Settings, *, num_validation: int,
+              num_rows: int) -> tuple[Plan, Settings]:
+    """Shortens the plan to ``settings.time_limit`` and finds the learning rate, where either was asked for.
+
+    Args:
+        model: compiled; it is left as it was.
+        batches: first step -> endless dataset.
+        plan: the full plan; what is measured is kept in its folder.
+        settings: what was asked for.
+        num_validation: rows that are predicted after every epoch.
+        num_rows: rows that are predicted once, at the end.
+
+    Returns:
+        The plan and the settings to train with; compile the model again if they changed.
+    """
+    kept = plan.folder / "calibration.json" if plan.folder else None
+    if kept is None or not kept.is_file():
+        found: dict[str, float] = {}
+        if settings.find_learning_rate:
+            found["learning_rate"] = find_learning_rate(model, batches)
+            say(f"{plan.title}: the range test suggests learning rate {found['learning_rate']:.2g}")
+        if settings.time_limit is not None:
+            seconds, overhead = seconds_per_step(model, batches)
+            found |= _shortened(plan, settings, seconds, overhead, num_validation, num_rows)
+            say(f"{plan.title}: {settings.time_limit:g} minutes allow {found['epochs']} epochs of "
+                f"{found['steps_per_epoch']} steps, at {seconds:.2f} s a step")
+        if kept is None:
+            return _apply(plan, settings, found)
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(found).encode()
+        checkpoints.write_atomically(kept, lambda file: file.write(text))
+    return _apply(plan, settings, json.loads(kept.read_text()))
+
+
+def _apply(plan: Plan, settings: Settings, found: dict[str, float]) -> tuple[Plan, Settings]:
+    rate = found.get("learning_rate", settings.learning_rate)
+    length = {name: int(found[name]) for name in ("epochs", "steps_per_epoch") if name in found}
+    return dataclasses.replace(plan, **length), dataclasses.replace(settings, learning_rate=rate)
+
+
+def _shortened(plan: Plan, settings: Settings, seconds: float, overhead: float, num_validation: int, num_rows: int
+               ) -> dict[str, int]:
+    """Epochs and steps that fit: whole epochs if at least one does, else one shorter epoch."""
+    forward = seconds / (3 * settings.batch_size)  # of one row: about a third of its training step
+    budget = settings.time_limit * 60 / settings.members - num_rows * forward - 2 * overhead
+    per_epoch = plan.steps_per_epoch * seconds + num_validation * forward
+    epochs = min(plan.epochs, int(budget / per_epoch))
+    if epochs >= 1:
+        return {"epochs": epochs, "steps_per_epoch": plan.steps_per_epoch}
+    return {"epochs": 1, "steps_per_epoch": int(np.clip(budget / seconds, 1, plan.steps_per_epoch))}
+
+
+def seconds_per_step(model: keras.Model, batches: Batches) -> tuple[float, float]:
+    """Seconds of a training step, and of the first one beyond that (tracing the graph)."""
+    times = [time.monotonic()]
+    note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: times.append(time.monotonic()))
+    _try(model, batches, TIMED_STEPS, note)
+    steps = np.diff(times)
+    typical = float(np.median(steps[1:]))
+    return typical, float(steps[0]) - typical
+
+
+def find_learning_rate(model: keras.Model, batches: Batches, *, lowest: float = 1e-6, highest: float = 1.0) -> float:
+    """Learning-rate range test (Smith 2017): raise the rate until the loss explodes, take a tenth of where it is least.
+
+    Args:
+        model: compiled; it is left as it was.
+        batches: first step -> endless dataset of training rows.
+        lowest, highest: the range, swept geometrically over 60 steps.
+
+    References:
+        https://arxiv.org/abs/1506.01186
+    """
+    rates = np.geomspace(lowest, highest, RANGE_STEPS)
+    optimizer, losses = model.optimizer, []
+    trial = keras.optimizers.get({"class_name": "Adam", "config": {"learning_rate": lowest}})
+    if isinstance(optimizer, keras.optimizers.SGD):
+        trial = keras.optimizers.SGD(lowest, momentum=optimizer.momentum)
+    weights = checkpoints.get_weights(model)
+
+    def start(batch: int, logs: dict | None) -> None:
+        model.reset_metrics()
+        trial.learning_rate = rates[batch]
+
+    def end(batch: int, logs: dict) -> None:
+        losses.append(float(logs["loss"]))
+        if not np.isfinite(losses[-1]) or losses[-1] > 4 * min(losses) + 1:
+            model.stop_training = True
+
+    model.compile(optimizer=trial, loss=model.loss)
+    sweep = keras.callbacks.LambdaCallback(on_train_batch_begin=start, on_train_batch_end=end)
+    model.fit(batches(0), steps_per_epoch=RANGE_STEPS, epochs=1, verbose=0, callbacks=[sweep], shuffle=False)
+    model.compile(optimizer=optimizer, loss=model.loss)
+    checkpoints.set_weights(model, weights)
+    smooth = np.convolve(np.pad(losses, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+    return float(rates[int(np.nanargmin(smooth))] / 10)
+
+
+def _try(model: keras.Model, batches: Batches, steps: int, callback: keras.callbacks.Callback) -> None:
+    """Trains ``steps`` steps and puts weights and optimizer back."""
+    model.optimizer.build(model.trainable_variables)
+    state = checkpoints.get_state(model)
+    model.fit(batches(0), steps_per_epoch=steps, epochs=1, verbose=0, callbacks=[callback], shuffle=False)
+    checkpoints.set_state(model, state)

@@ -1,0 +1,163 @@
+"""Frozen features: each image passes through the backbone once, ever.
+
+Features are cached on disk by content: one folder for what the backbone computes (its weights, graph and
+preprocessing), and in it files of rows named by the SHA-256 of the image's bytes. A renamed or moved image is found
+again; a changed one is not. Extraction writes its rows as it goes, so that a stopped one continues. BatchNorm is folded
+into the convolutions first (see ``models.folding``), which wins back what decoding costs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import toolkit
+from toolkit import inputs
+from toolkit.models import backbones
+from toolkit.tables import Table
+from toolkit.training import checkpoints
+from toolkit.training.progress import Progress, say
+
+if TYPE_CHECKING:
+    import keras
+
+ROWS_PER_FILE = 4096
+VERSION = 1  # raise it when the way from file to features changes
+PIXEL_SIDE = 32
+
+
+def extract(backbone: "keras.Model", table: Table, indices: np.ndarray | None = None, *, reflect: bool = False,
+            batch_size: int = 64, cache: Path | None = None) -> np.ndarray:
+    """Features of the rows of a table by a frozen backbone.
+
+    Args:
+        backbone: from ``backbones.build``.
+        table: of images.
+        indices: (n,) rows of the table; None: all of them.
+        reflect: mirror the images left to right first.
+        batch_size: images a step.
+        cache: folder of the cache; None: ``$TOOLKIT_CACHE`` or ``~/.cache/toolkit``.
+
+    Returns:
+        (n, F) float32, in the order of ``indices``.
+
+    Raises:
+        ToolkitError: if an image can no longer be read.
+
+    Example:
+        >>> from toolkit.tables import read_table
+        >>> from toolkit.models import backbones
+        >>> table = read_table(digits_csv)
+        >>> features = extract(backbones.build("small_cnn", weights="none", image_size=28), table)
+        >>> len(features) == len(table)
+        True
+    """
+    from toolkit.training import loop
+
+    preprocessing = backbones.preprocessing(backbone)
+    network = backbones.fold_batch_normalization(backbones.network(backbone))
+    key = _key(backbones.fingerprint(backbone), repr(preprocessing), "reflected" if reflect else "")
+    width = network.output_shape[-1]
+
+    def compute(rows: np.ndarray, progress: Progress) -> np.ndarray:
+        batches = inputs.evaluation_batches(table, rows, preprocessing=preprocessing, batch_size=batch_size,
+                                            reflect=reflect)
+        return inputs.explained(table, lambda: loop.predict(network, batches, progress))
+
+    return _through_cache(table, indices, Cache.open(cache, key), width, compute, f"features of {backbone.name}")
+
+
+def pixels(table: Table, indices: np.ndarray | None = None, *, cache: Path | None = None) -> np.ndarray:
+    """The pixels themselves as features: the plain baseline.
+
+    Images are resized to a square of 32 pixels, or of their own size where all have one smaller size, and scaled to
+    [0, 1]; grey tables have one channel.
+
+    Args:
+        table: of images.
+        indices: (n,) rows; None: all.
+        cache: as in ``extract``.
+
+    Returns:
+        (n, side * side * channels) float32.
+    """
+    side = int(min(PIXEL_SIDE, table.sizes.min()))
+    preprocessing = backbones.Preprocessing(image_size=side, resize_size=side, interpolation="bilinear", antialias=True)
+
+    def compute(rows: np.ndarray, progress: Progress) -> np.ndarray:
+        batches = inputs.evaluation_batches(table, rows, preprocessing=preprocessing, batch_size=256)
+        images = inputs.explained(table, lambda: np.concatenate([batch.numpy() for batch in batches]))
+        return images[..., :table.channels].reshape(len(rows), -1) / np.float32(255)
+
+    key = _key("pixels", repr(preprocessing), str(table.channels))
+    return _through_cache(table, indices, Cache.open(cache, key), side * side * table.channels, compute, "pixels")
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\n".join((str(VERSION), *parts)).encode()).hexdigest()[:32]
+
+
+def _through_cache(table: Table, indices: np.ndarray | None, cache: "Cache", width: int, compute, title: str
+                   ) -> np.ndarray:
+    """Looks up each distinct image, computes and stores the missing ones, and returns rows in the asked order."""
+    indices = np.arange(len(table)) if indices is None else np.asarray(indices)
+    checksums, first, inverse = np.unique(table.checksums[indices].astype(str), return_index=True, return_inverse=True)
+    result = np.zeros((len(checksums), width), np.float32)
+    missing = np.flatnonzero(~cache.read_into(result, checksums))
+    with Progress(title, len(missing)) as progress:
+        for start in range(0, len(missing), ROWS_PER_FILE):
+            part = missing[start:start + ROWS_PER_FILE]
+            result[part] = compute(indices[first[part]], lambda done, start=start: progress(start + done))
+            cache.write(checksums[part], result[part])
+    return result[inverse]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Rows of features on disk, by the checksum of their image.
+
+    Attributes:
+        folder: where the files of this key lie.
+    """
+
+    folder: Path
+
+    @classmethod
+    def open(cls, root: Path | None, key: str) -> "Cache":
+        """The cache of one key below ``root`` (None: the user's cache folder)."""
+        return cls((root or toolkit.cache_folder()) / "features" / key)
+
+    def read_into(self, result: np.ndarray, checksums: np.ndarray) -> np.ndarray:
+        """Fills the rows of ``result`` (n, F) whose checksum is known; returns which they are, (n,) bool.
+
+        ``checksums`` (n,) are sorted and distinct. A damaged file is removed: its rows are computed again.
+        """
+        found = np.zeros(len(checksums), bool)
+        for path in sorted(self.folder.glob("*.npz")) if self.folder.is_dir() and len(checksums) else ():
+            try:
+                with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+                    names = archive["checksums"].astype(str)
+                    position = np.minimum(np.searchsorted(checksums, names), len(checksums) - 1)
+                    hits = np.flatnonzero(checksums[position] == names)
+                    if len(hits):
+                        result[position[hits]] = archive["rows"][hits]
+                        found[position[hits]] = True
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                path.unlink(missing_ok=True)
+        return found
+
+    def write(self, checksums: np.ndarray, rows: np.ndarray) -> None:
+        """Adds rows. A cache that cannot be written costs time, not the run: it says so and goes on."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / f"{uuid.uuid4().hex}.npz"
+            checkpoints.write_atomically(path, lambda file: np.savez(file, checksums=checksums.astype("S64"), rows=rows))
+        except OSError as error:
+            say(f"The features could not be cached in {self.folder} ({error.strerror or error}); going on without. "
+                f"Set TOOLKIT_CACHE to a folder that can be written.")

@@ -1,0 +1,38 @@
+"""How long a training run is, in epochs and steps, and where its checkpoints go."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.training.settings import Settings
+
+@dataclass
+class Plan:
+    """The length of a training run and where its checkpoints go.
+
+    Attributes:
+        steps_per_epoch: steps between two validations.
+        epochs: how many of them.
+        seed: of the dropout layers.
+        folder: of the checkpoints; None: no checkpoints.
+        title: what the progress lines call it.
+    """
+
+    steps_per_epoch: int
+    epochs: int
+    seed: int = 0
+    folder: Path | None = None
+    title: str = "training"
+
+    @property
+    def total_steps(self) -> int:
+        """Steps in all."""
+        return self.steps_per_epoch * self.epochs
+
+
+def make(settings: Settings, num_rows: int, *, folder: Path | None = None, title: str = "training", seed: int = 0
+         ) -> Plan:
+    """The plan for ``num_rows`` labelled training rows: an epoch is as many steps as show that many rows."""
+    return Plan(math.ceil(num_rows / settings.batch_size), settings.num_epochs(num_rows), seed, folder, title)

@@ -1,0 +1,162 @@
+"""The folder of a run: made once, never overwritten, resumed only by the command that began it.
+
+``params.json`` is written first, so that a run killed at any moment can be checked against the command that resumes
+it; the report is written last, so that its presence means that the run is complete.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import toolkit
+from toolkit import ToolkitError
+from toolkit.tables import Table
+from toolkit.training.checkpoints import write_atomically
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "pandas", "pillow")
+BEFORE_BEGUN = (".lock", "params.json.tmp")  # what a process killed while it began a run may leave
+
+
+class RunFolder:
+    """An open run folder; use ``begin``.
+
+    Attributes:
+        path: the folder.
+        params: what ``params.json`` says.
+        finished: whether the run was already complete; its ``report`` can be read.
+        new: whether the run begins now. A run that is refused before it has made anything leaves no folder behind.
+    """
+
+    def __init__(self, path: Path, params: dict[str, Any], *, new: bool) -> None:
+        self.path, self.params, self.new = path, params, new
+        self._lock = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the report is there."""
+        return (self.path / "report.json").is_file()
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The report of a finished run."""
+        return json.loads((self.path / "report.json").read_text(encoding="utf-8"))
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints of an unfinished run lie."""
+        return self.path / "checkpoints"
+
+    def close(self) -> None:
+        """Removes what only an unfinished run needs and releases the folder."""
+        if self.finished:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self._release()
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self.close()
+        if isinstance(error, ToolkitError) and self.new and [p.name for p in self.path.iterdir()] == ["params.json"]:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def _hold(self) -> None:
+        """Takes the folder for this process; the operating system releases it however the process ends."""
+        self._lock = open(self.path / ".lock", "w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise ToolkitError(f"{self.path} is in use by another process: wait for it, or choose another --output."
+                               ) from error
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            (self.path / ".lock").unlink(missing_ok=True)
+            self._lock.close()
+
+
+def check(output: str | Path, *, resume: bool = False) -> None:
+    """Refuses a folder that no run can begin or be resumed in; ``begin`` does so too, but needs the table.
+
+    Raises:
+        ToolkitError: if it is a file, or holds something that is not the run to resume.
+    """
+    path = Path(output)
+    try:
+        if path.exists() and not path.is_dir():
+            raise ToolkitError(f"--output {path} is a file; name a folder that does not exist yet.")
+        begun = (path / "params.json").is_file()
+        full = path.exists() and any(entry.name not in BEFORE_BEGUN for entry in path.iterdir())
+    except OSError as error:
+        raise ToolkitError(f"--output {path} cannot be read: {error.strerror or error}.") from error
+    if full and not (begun and resume):
+        advice = "--resume to continue it, or another --output" if begun else "another --output"
+        raise ToolkitError(f"--output {path} is not empty, and nothing is overwritten: use {advice}.")
+
+
+def begin(output: str | Path, recipe: str, table: Table, options: Mapping[str, Any], *, resume: bool = False
+          ) -> RunFolder:
+    """Makes the folder of a new run, or opens the one to resume.
+
+    Args:
+        output: the folder; it must be new or empty, unless ``resume``.
+        recipe: the method's name.
+        table: the data; its fingerprints go into ``params.json``.
+        options: every option of the run, JSON-ready.
+        resume: continue the run in ``output``. If nothing was begun there, a new run begins.
+
+    Raises:
+        ToolkitError: if the folder holds something, cannot be written, is in use, or holds a run of other options
+            or other data.
+    """
+    path = Path(output)
+    check(path, resume=resume)
+    params = _params(recipe, table, options)
+    begun = path / "params.json"
+    try:
+        new = not begun.is_file()
+        if not new:
+            _check_same(path, json.loads(begun.read_text(encoding="utf-8")), params)
+        path.mkdir(parents=True, exist_ok=True)
+        folder = RunFolder(path, params, new=new)
+        folder._hold()
+        if new:
+            text = json.dumps(params, indent=2, ensure_ascii=False).encode()
+            write_atomically(begun, lambda file: file.write(text))
+    except json.JSONDecodeError as error:
+        raise ToolkitError(f"{begun} is damaged: choose another --output.") from error
+    except OSError as error:
+        raise ToolkitError(f"--output {path} cannot be written: {error.strerror or error}.") from error
+    return folder
+
+
+def _params(recipe: str, table: Table, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that decides a run, as JSON."""
+    versions = {"toolkit": toolkit.__version__, "python": platform.python_version(),
+                **{name: metadata.version(name) for name in PACKAGES}}
+    params = {"recipe": recipe, "table": table.arguments, "options": dict(options), "rows": len(table),
+              "fingerprint": table.fingerprint, "split_fingerprint": table.split_fingerprint, "versions": versions}
+    return json.loads(json.dumps(params))
+
+
+def _check_same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Refuses to resume with another recipe, other options or other data."""
+    if old["recipe"] != new["recipe"]:
+        raise ToolkitError(f"{path} holds a run of {old['recipe']}, not of {new['recipe']}: choose another --output.")
+    names = sorted(set(old["options"]) | set(new["options"]))
+    changed = [f"{name} was {old['options'].get(name)!r}, now {new['options'].get(name)!r}"
+               for name in names if old["options"].get(name) != new["options"].get(name)]
+    if changed:
+        raise ToolkitError(f"--resume continues the same command, but {'; '.join(changed)}. Repeat the first command, "
+                           f"or choose another --output.")
+    if (old["fingerprint"], old["split_fingerprint"]) != (new["fingerprint"], new["split_fingerprint"]):
+        raise ToolkitError(f"--resume continues on the same data, but images, labels or splits have changed since "
+                           f"{path} was begun: choose another --output.")

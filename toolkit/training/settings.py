@@ -1,0 +1,157 @@
+"""The options that every training shares: one frozen dataclass, documented once.
+
+The command line fills it from its options of the same names; Python users construct it. Options that belong to one
+method (``unfreeze``, a threshold, a mask ratio) are arguments of that recipe's ``run``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolkit import ToolkitError
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "optimizer": ("adamw", "adam", "sgd"),
+    "schedule": ("cosine", "constant", "step", "restarts"),
+    "monitor": ("accuracy", "log_loss"),
+    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "crop": ("shift", "resized", "none"),
+    "reflect": ("auto", "yes", "no"),
+    "batch_norm": ("auto", "frozen", "train"),
+    "test_views": (1, 2, 5, 10),
+}
+RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 100_000), "batch_size": (1, 65_536), "learning_rate": (1e-8, 100.0), "momentum": (0.0, 0.9999),
+    "warm_up_ratio": (0.0, 0.9), "weight_decay": (0.0, 10.0), "l2": (0.0, 10.0), "dropout": (0.0, 0.95),
+    "label_smoothing": (0.0, 0.9), "mixup": (0.0, 10.0), "ema": (0.0, 0.99999), "layer_decay": (0.01, 1.0),
+    "patience": (1, 100_000), "members": (1, 100), "time_limit": (0.05, 100_000.0), "colour": (0.0, 1.0),
+    "rand_augment": (0.0, 1.0), "image_size": (8, 4096), "seed": (0, 2**31 - 1),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained. ``None`` means "chosen from the data", and the report says what was chosen.
+
+    Attributes:
+        backbone: name from ``toolkit backbones``.
+        weights: ``"imagenet"``, ``"none"`` (train from scratch) or a file of weights.
+        image_size: side of the square the network sees, in pixels; None: the backbone's own.
+        backbone_options: options of the small networks (``activation``, ``initialiser``, ``pooling``, ``hidden``...).
+        batch_norm: ``"frozen"`` keeps every BatchNorm in inference mode, ``"train"`` updates it; ``"auto"`` freezes
+            pretrained ones.
+        seed: seeds the order of rows, augmentation, dropout and new weights.
+        epochs: passes over the labelled training rows; None: between 3 and 30, fewer the more rows there are.
+        batch_size: rows a step, over all devices together.
+        optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"`` (Nesterov momentum).
+        learning_rate: peak rate of the head; None: 0.0003 (Adam family) or 0.01 (SGD) for pretrained networks, 0.001
+            and 0.1 from scratch.
+        find_learning_rate: run a learning-rate range test on training rows and take its suggestion.
+        momentum: of SGD.
+        schedule: ``"cosine"`` to zero, ``"constant"``, ``"step"`` (a tenth at 50 % and 75 %), ``"restarts"`` (cosine
+            with three warm restarts).
+        warm_up_ratio: share of the steps over which the rate rises linearly from zero.
+        weight_decay: decoupled weight decay of kernels, multiplied by the learning rate; None: 0.05 for AdamW, else 0.
+        l2: L2 penalty of kernels; its gradient is added, the loss that is printed is without it.
+        dropout: rate before the head.
+        label_smoothing: share of the target spread over all classes.
+        mixup: alpha of the Beta distribution that mixes pairs of images; 0 is off.
+        ema: momentum of the moving average of the weights, used for validation and prediction; 0 is off.
+        layer_decay: factor of the learning rate from one block to the block before it.
+        class_weights: weight rows so that every class counts the same.
+        monitor: what chooses the epoch on validation rows (ties of accuracy are broken by log loss).
+        patience: stop after so many epochs without improvement on validation; None: never.
+        members: networks trained from different seeds; their probabilities are averaged.
+        test_views: crops and reflections averaged for a prediction: 1, 2 (with reflection), 5 (crops), 10 (both).
+        time_limit: minutes; the whole schedule is shortened to fit, not cut at its end. None: no limit.
+        precision: ``"float32"``, ``"mixed_bfloat16"`` or ``"mixed_float16"``.
+        devices: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:0,2"`` or ``"cpu:2"`` (two logical devices).
+        crop: ``"shift"`` (AlexNet's random crop), ``"resized"`` (random area and aspect) or ``"none"``.
+        reflect: mirror images left to right: ``"yes"``, ``"no"``, or ``"auto"``: only if a linear probe, trained on
+            unmirrored images, recognises mirrored ones as well (so never for digits or text).
+        colour: strength of the colour jitter.
+        rand_augment: strength of RandAugment (two operations an image); 0 is off.
+
+    Raises:
+        ToolkitError: if a value is outside its range or choices.
+    """
+
+    backbone: str = "efficientnet_lite0"
+    weights: str = "imagenet"
+    image_size: int | None = None
+    backbone_options: dict[str, Any] = field(default_factory=dict)
+    batch_norm: str = "auto"
+    seed: int = 0
+    epochs: int | None = None
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    learning_rate: float | None = None
+    find_learning_rate: bool = False
+    momentum: float = 0.9
+    schedule: str = "cosine"
+    warm_up_ratio: float = 0.1
+    weight_decay: float | None = None
+    l2: float = 0.0
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    ema: float = 0.0
+    layer_decay: float = 0.8
+    class_weights: bool = False
+    monitor: str = "accuracy"
+    patience: int | None = None
+    members: int = 1
+    test_views: int = 1
+    time_limit: float | None = None
+    precision: str = "float32"
+    devices: str = "auto"
+    crop: str = "shift"
+    reflect: str = "auto"
+    colour: float = 0.0
+    rand_augment: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ToolkitError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(map(str, allowed))}.")
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ToolkitError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the network starts from random weights."""
+        return self.weights == "none"
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate of the head at the top of the schedule."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if self.optimizer == "sgd":
+            return 0.1 if self.from_scratch else 0.01
+        return 0.001 if self.from_scratch else 0.0003
+
+    @property
+    def decay(self) -> float:
+        """The decoupled weight decay in force."""
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return 0.05 if self.optimizer == "adamw" else 0.0
+
+    def num_epochs(self, num_rows: int) -> int:
+        """Epochs for ``num_rows`` labelled training rows: as asked, else about 4,000 images, 3 to 30 epochs.
+
+        A network from scratch has all its features still to learn and gets ten times as many.
+        """
+        if self.epochs is not None:
+            return self.epochs
+        budget = 40_000 if self.from_scratch else 4_000
+        return int(min(max(round(budget / max(num_rows, 1)), 3), 100 if self.from_scratch else 30))
+
+    def describe(self) -> dict[str, Any]:
+        """The options as a JSON-ready dict, for ``params.json``."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,44 @@
+"""Endless streams of training batches as ``fit`` wants them: a function of the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from toolkit import inputs
+from toolkit.inputs import augmentation
+from toolkit.models.backbones import Preprocessing
+from toolkit.training.settings import Settings
+
+if TYPE_CHECKING:
+    from toolkit.tables import Table
+
+
+def labelled(table: "Table", preprocessing: Preprocessing, settings: Settings, *, reflect: bool,
+            seed: int) -> Callable[[int], tf.data.Dataset]:
+    """First step -> endless batches (images, one-hot targets, weights) of the labelled training rows."""
+    rows = table.labelled("train")
+    labels, num_classes = table.labels[rows], len(table.class_names)
+    weights = np.ones(num_classes, np.float32)
+    if settings.class_weights:
+        weights = (len(labels) / (num_classes * np.bincount(labels, minlength=num_classes))).astype(np.float32)
+    chosen = augmentation.Augmentation(crop=settings.crop, reflect=reflect, colour=settings.colour,
+                                       rand_augment=settings.rand_augment)
+
+    def targets(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        images, label = batch
+        one_hot, weight = tf.one_hot(label, num_classes), tf.gather(weights, label)
+        if settings.mixup:
+            images, one_hot, weight = augmentation.mix_up(images, one_hot, weight, alpha=settings.mixup,
+                                                          seed=tf.stack([tf.constant(seed, tf.int64), step]))
+        return images, one_hot, weight
+
+    def batches(first_step: int) -> tf.data.Dataset:
+        stream = inputs.training_batches(table, rows, preprocessing=preprocessing, batch_size=settings.batch_size,
+                                         augmentation=chosen, seed=seed, first_step=first_step)
+        return stream.enumerate(start=first_step).map(targets, num_parallel_calls=1, deterministic=True).prefetch(2)
+
+    return batches
