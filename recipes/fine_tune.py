@@ -22,6 +22,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from recipes import linear_probe
 from toolkit import ToolkitError, inputs
@@ -47,10 +48,11 @@ def compile_member(model: keras.Model, settings: Settings, plan: plans.Plan, *, 
         probe: the LinearClassifier the head starts as; None: random.
     """
     network, head = model.get_layer("network"), model.get_layer("head")
-    if settings.batch_norm == "frozen" or settings.batch_norm == "auto" and not settings.from_scratch:
-        for layer in network._flatten_layers():
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False  # in Keras that also means inference mode
+    frozen = settings.batch_norm == "frozen" or settings.batch_norm == "auto" and not settings.from_scratch
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = not frozen  # in Keras a frozen one is in inference mode too
+            layer.synchronized = tf.distribute.get_strategy().num_replicas_in_sync > 1
     if probe is not None and unfreeze != "all":
         head.set_weights([probe.kernel.astype(np.float32), probe.bias.astype(np.float32)])
     blocks = backbones.blocks(network)
@@ -63,18 +65,9 @@ def compile_member(model: keras.Model, settings: Settings, plan: plans.Plan, *, 
                   loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing))
 
 
-def build_backbone(table: Table, settings: Settings) -> keras.Model:
-    """The backbone of a run; a small network from scratch takes the size and the colours of the images."""
-    image_size, channels = settings.image_size, table.channels if settings.from_scratch else 3
-    if image_size is None and settings.backbone in backbones.SMALL_NETWORKS:
-        image_size = int(np.clip(table.sizes.min(), 16, 64))
-    return backbones.build(settings.backbone, settings.weights, image_size, channels=channels,
-                           **settings.backbone_options)
-
-
 def train_member(table: Table, settings: Settings, folder: run_folders.RunFolder, member: int, *, unfreeze: str,
-                 probe: Any, reflect: bool) -> tuple[keras.Model, list[dict[str, Any]]]:
-    """Trains one network and returns it in float32, with its history.
+                 probe: Any, reflect: bool) -> tuple[keras.Model, list[dict[str, Any]], Settings]:
+    """Trains one network and returns it in float32, with its history and the settings found for it.
 
     Raises:
         loop.Interrupted: on Ctrl-C; its ``model`` is the best so far.
@@ -87,7 +80,7 @@ def train_member(table: Table, settings: Settings, folder: run_folders.RunFolder
     keras.config.set_dtype_policy(settings.precision)
     try:
         with devices.strategy(settings.devices).scope():
-            backbone = build_backbone(table, settings)
+            backbone = linear_probe.build_backbone(table, settings)
             preprocessing = backbones.preprocessing(backbone)
             model = classifiers.with_head(backbones.network(backbone), num_classes, dropout=settings.dropout)
             compile_member(model, settings, plan, unfreeze=unfreeze, probe=probe)
@@ -106,15 +99,17 @@ def train_member(table: Table, settings: Settings, folder: run_folders.RunFolder
     try:
         history = inputs.explained(table, lambda: loop.fit(model, batches, plan, validation))
     except loop.Interrupted as stop:
-        stop.model = in_float32(model, table, settings)
+        stop.model = in_float32(model, table, settings, name=f"member_{member}")
         raise
-    return in_float32(model, table, settings), [{"member": member, **row} for row in history]
+    plain = in_float32(model, table, settings, name=f"member_{member}")
+    return plain, [{"member": member, **row} for row in history], settings
 
 
-def in_float32(model: keras.Model, table: Table, settings: Settings) -> keras.Model:
+def in_float32(model: keras.Model, table: Table, settings: Settings, *, name: str) -> keras.Model:
     """The same classifier for prediction: plain float32, whatever precision and devices it was trained with."""
-    backbone = build_backbone(table, dataclasses.replace(settings, weights="none"))
-    plain = classifiers.with_head(backbones.network(backbone), len(table.class_names), dropout=settings.dropout)
+    backbone = linear_probe.build_backbone(table, dataclasses.replace(settings, weights="none"))
+    plain = classifiers.with_head(backbones.network(backbone), len(table.class_names), dropout=settings.dropout,
+                                  name=name)
     checkpoints.set_weights(plain, checkpoints.get_weights(model))
     return plain
 
@@ -149,7 +144,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
 
         # Data
         devices.strategy(settings.devices)
-        backbone = build_backbone(table, settings)
+        backbone = linear_probe.build_backbone(table, settings)
         preprocessing = backbones.preprocessing(backbone)
         frozen = None if settings.from_scratch else backbone
         controls = linear_probe.fit_controls(table, frozen, settings)
@@ -160,9 +155,9 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
         history: list[dict[str, Any]] = []
         try:
             for member in range(settings.members):
-                model, rows = train_member(table, settings, folder, member, unfreeze=unfreeze,
-                                           probe=controls.classifiers.get(linear_probe.ON_FEATURES),
-                                           reflect=mirrored["reflect"])
+                model, rows, found = train_member(table, settings, folder, member, unfreeze=unfreeze,
+                                                  probe=controls.classifiers.get(linear_probe.ON_FEATURES),
+                                                  reflect=mirrored["reflect"])
                 members.append(model)
                 history += rows
         except loop.Interrupted as stop:
@@ -178,7 +173,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
         training = {"rows": len(table.labelled("train")), "backbone": settings.backbone, "weights": settings.weights,
                     "image_size": preprocessing.image_size, "unfreeze": unfreeze, "mirrored": mirrored,
                     "epochs": history[-1]["epoch"], "chosen_epochs": [r["epoch"] for r in history if r["chosen"]],
-                    "learning_rate": settings.peak_learning_rate, "seconds": round(time.monotonic() - started, 1)}
+                    "learning_rate": found.peak_learning_rate, "seconds": round(time.monotonic() - started, 1)}
         result = report.build(table, probabilities, recipe="fine-tuning", training=training,
                               baselines=controls.probabilities, control=controls.main, seed=settings.seed)
         report.write(folder.path, table, probabilities, result, params=folder.params, history=history)

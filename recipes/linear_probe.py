@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit import ToolkitError
 from toolkit.evaluation import baselines, report
-from toolkit.models import backbones, classifiers
+from toolkit.models import backbones, catalogue, classifiers
 from toolkit.tables import Table
 from toolkit.training import Settings, devices, features, run_folders
 from toolkit.training.progress import say
@@ -47,6 +46,17 @@ class Controls:
     classifiers: dict[str, baselines.LinearClassifier]
     probabilities: dict[str, np.ndarray]
     main: str
+
+
+def build_backbone(table: Table, settings: Settings) -> "keras.Model":
+    """The backbone of a run; a small network from scratch takes the size and the colours of the images."""
+    channels, image_size = 3, settings.image_size
+    if settings.from_scratch:
+        channels = table.channels
+        if image_size is None and catalogue.resolve(settings.backbone).family == "small_networks":
+            image_size = int(np.clip(table.sizes.min(), 16, 64))
+    return backbones.build(settings.backbone, settings.weights, image_size, channels=channels,
+                           **settings.backbone_options)
 
 
 def fit_controls(table: Table, backbone: "keras.Model | None", settings: Settings) -> Controls:
@@ -103,8 +113,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), re
         devices.strategy(settings.devices)
 
         # Model
-        backbone = backbones.build(settings.backbone, settings.weights, settings.image_size,
-                                   **settings.backbone_options)
+        backbone = build_backbone(table, settings)
 
         # Training
         controls = fit_controls(table, backbone, settings)

@@ -10,8 +10,10 @@ Importing this package loads nothing heavy.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __version__ = "0.1.0"
 
@@ -22,4 +24,7 @@ class ToolkitError(ValueError):
 
 def cache_folder() -> Path:
     """Where converted weights and features are kept: ``$TOOLKIT_CACHE``, else ``~/.cache/toolkit``."""
+    import os
+    from pathlib import Path
+
     return Path(os.environ.get("TOOLKIT_CACHE") or Path.home() / ".cache" / "toolkit")

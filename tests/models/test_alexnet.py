@@ -6,6 +6,7 @@ import pytest
 
 from toolkit import ToolkitError
 from toolkit.models import alexnet, backbones
+from toolkit.models.catalogue import ENTRIES
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,7 @@ def test_shapes_of_the_layers(paper):
 
 def test_parameters_with_two_groups(paper):
     assert paper.count_params() == 60_965_224
+    assert ENTRIES["alexnet"].num_parameters == 60_965_224 - 1000 * 4097
 
 
 def test_parameters_with_one_group():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from toolkit.models import backbones, resnet, weights
+from toolkit.models.catalogue import ENTRIES
 
 COUNTERPARTS = {"resnet18": resnet.torch_counterparts18, "resnet34": resnet.torch_counterparts34,
                 "resnet50": resnet.torch_counterparts50}
@@ -35,9 +36,15 @@ def test_features_equal_timms(name, goldens):
     pictures = goldens.photographs()[[1, 6], :64, :64].astype(np.float32)
     features = network.predict_on_batch(pictures)
     assert np.abs(features - expected).max() < 1e-5 * np.abs(expected).max()
+    assert network.count_params() == ENTRIES[name].num_parameters
 
+
+def test_folding_keeps_the_features(goldens):
+    network = backbones.network(backbones.build("resnet18", "none", 32))
+    pictures = goldens.photographs()[:2, :32, :32].astype(np.float32)
     folded = backbones.fold_batch_normalization(network)
     assert not any("norm" in layer.name and layer.weights for layer in folded.layers)
+    features = network.predict_on_batch(pictures)
     assert np.abs(folded.predict_on_batch(pictures) - features).max() < 1e-4 * np.abs(features).max()
 
 

@@ -106,7 +106,7 @@ HOSTILE = {
     "stack underflow": (b"\x80\x02R.", "damaged"),
     "memory that is not there": (b"\x80\x02h\x07.", "damaged"),
     "a huge string": (b"\x80\x02X\xff\xff\xff\xffa.", "damaged"),
-    "a huge memory index": (b"\x80\x02}r\xff\xff\xff\xff].", "no tensors|list of storages"),
+    "a huge memory index": (b"\x80\x02}r\xff\xff\xff\xff].", "no dict|no tensors|list of storages"),
     "no end": (b"\x80\x02}", "damaged|instruction"),
     "nothing": (b"", "damaged|instruction|differs"),
 }

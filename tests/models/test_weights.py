@@ -57,7 +57,8 @@ def test_converted_is_cached_by_content(checkpoint):
     assert len(reads) == 2
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:40], lambda b: b"", lambda b: b[:-9] + b"x" + b[-8:]])
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:40], lambda b: b"",
+                                    lambda b: b[:-9] + b"x" + b[-8:]])
 def test_a_damaged_cache_is_rebuilt(damage, checkpoint, tmp_path):
     path, reads = checkpoint
     expected = weights.converted(path, COUNTERPARTS)
@@ -92,7 +93,7 @@ def test_weights_of_an_earlier_run(suffix, tmp_path, images):
     else:
         backbones.network(first).save_weights(path)
     np.testing.assert_array_equal(build(path).predict_on_batch(images), first.predict_on_batch(images))
-    with pytest.raises(ToolkitError, match=r"run.*: (its \d arrays do not fit|not the weights of small_cnn)"):
+    with pytest.raises(ToolkitError, match="its 10 arrays, 284 numbers, do not fit|not the weights of small"):
         build(path, filters=(5,))
 
 

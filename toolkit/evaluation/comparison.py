@@ -44,7 +44,7 @@ def wilson_interval(successes: int, count: int) -> tuple[float, float]:
 
     Example:
         >>> [round(bound, 4) for bound in wilson_interval(146, 153)]
-        [0.9085, 0.9776]
+        [0.9086, 0.9777]
     """
     if not 0 <= successes <= count or count < 1:
         raise ValueError(f"Expected 0 <= successes <= count and count >= 1, got {successes} of {count}.")
@@ -157,7 +157,7 @@ def verdict(comparison: dict, control: str | None = None, *, noun: str = "rows")
     Example:
         >>> result = compare_hits(np.arange(153) >= 7, np.arange(153) < 145, first_name="fine-tune", second_name="LDA")
         >>> print(verdict(result, noun="images")["sentence"])
-        fine-tune (95.4 %) is not distinguishable from LDA (94.8 %): difference +0.7 points [-4.4, +5.6], p = 1.00, \
+        fine-tune (95.4 %) is not distinguishable from LDA (94.8 %): difference +0.7 points [-4.6, +5.9], p = 1.00, \
 153 images.
     """
     if comparison["p_value"] >= SIGNIFICANCE:
@@ -167,16 +167,23 @@ def verdict(comparison: dict, control: str | None = None, *, noun: str = "rows")
     else:
         code, words = "worse", "is worse than"
     groups = "" if comparison["num_groups"] is None else f" in {comparison['num_groups']:,} groups"
-    sentence = (f"{comparison['first']} ({100 * comparison['first_accuracy']:.1f} %) {words} "
-                f"{control or comparison['second']} ({100 * comparison['second_accuracy']:.1f} %): difference "
+    first, second = (f"{100 * comparison[key]:.{decimals(comparison['count'])}f} %"
+                     for key in ("first_accuracy", "second_accuracy"))
+    sentence = (f"{comparison['first']} ({first}) {words} {control or comparison['second']} ({second}): difference "
                 f"{points(comparison)}, {p_in_words(comparison['p_value'])}, {comparison['count']:,} {noun}{groups}.")
     return {"code": code, "sentence": sentence}
 
 
 def points(comparison: dict) -> str:
     """The difference and its interval in points: "+0.7 points [-1.9, +3.2]"."""
-    low, high = (100 * bound for bound in comparison["interval95"])
-    return f"{_signed(100 * comparison['difference'])} points [{_signed(low)}, {_signed(high)}]"
+    difference, low, high = (_signed(100 * value, decimals(comparison["count"]))
+                             for value in (comparison["difference"], *comparison["interval95"]))
+    return f"{difference} points [{low}, {high}]"
+
+
+def decimals(count: int) -> int:
+    """Decimals of a percentage of so many rows: as many as there is something to see in."""
+    return 1 if count < 5000 else 2
 
 
 def p_in_words(p_value: float) -> str:
@@ -186,10 +193,10 @@ def p_in_words(p_value: float) -> str:
     return f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
 
 
-def _signed(value: float) -> str:
-    """One decimal and a sign; no sign for zero."""
-    text = f"{value:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text
+def _signed(value: float, digits: int) -> str:
+    """A number with its sign; no sign for zero."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
 
 
 def _paired_interval(only_first: float, only_second: float, count: float, quantile: float) -> list[float]:

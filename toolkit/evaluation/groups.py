@@ -17,7 +17,7 @@ def numbers(groups: np.ndarray | None, count: int) -> np.ndarray:
 
     Example:
         >>> numbers(["b", "", "b", "a", ""], 5).tolist()
-        [1, 3, 1, 0, 4]
+        [1, 2, 1, 0, 3]
     """
     if groups is None:
         return np.arange(count, dtype=np.int64)

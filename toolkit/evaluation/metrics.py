@@ -32,11 +32,11 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[
         seed: of the bootstrap.
 
     Returns:
-        JSON-serialisable dict: count, the metrics of ``METRICS``, interval95 (Wilson's, of the accuracy), intervals
-        {metric: [low, high] or None} (bootstrap; the accuracy's only with groups), per_class {name: {precision, recall,
-        f1, count}}, confusion (C x C counts, rows true), num_groups (None without groups), notes. Undefined numbers
-        are None. ``roc_auc`` is one against the rest, averaged over the classes for which it is defined;
-        ``macro_f1`` is over the classes that occur among labels or predictions.
+        dict for JSON: count, the metrics of ``METRICS``, interval95 (Wilson's, of the accuracy), intervals {metric:
+        [low, high] or None} (bootstrap; the accuracy's only with groups), per_class {name: {precision, recall, f1,
+        count}}, confusion (C x C counts, rows true), num_groups (None without groups), notes. Undefined numbers are
+        None. ``roc_auc`` is one against the rest, the mean of the classes for which it is defined; ``macro_f1`` is
+        over the classes among labels or predictions.
 
     Raises:
         ToolkitError: if a probability is not a number in [0, 1].
@@ -48,23 +48,28 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[
     """
     labels, probabilities = checked(labels, probabilities, len(class_names))
     units = groups_.numbers(groups, len(labels))
-    sums = RowSums(labels, probabilities)
-    estimates = {name: _number(values[0]) for name, values in sums.metrics(np.ones((1, len(labels)))).items()}
-    intervals = bootstrap.intervals(sums, estimates, units, draws=draws, seed=seed)
-    if groups is None:
-        del intervals["accuracy"]
+    estimates, intervals = _estimates(labels, probabilities, units, grouped=groups is not None, draws=draws, seed=seed)
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(class_names))
     return {
-        "count": len(labels),
-        "accuracy": estimates["accuracy"],
+        "count": len(labels), "accuracy": estimates["accuracy"],
         "interval95": list(wilson_interval(int(np.trace(confusion)), len(labels))),
-        **{name: estimates[name] for name in METRICS[1:]},
-        "intervals": intervals,
+        **{name: estimates[name] for name in METRICS[1:]}, "intervals": intervals,
         "per_class": _per_class(confusion, class_names),
         "confusion": confusion.tolist(),
         "num_groups": None if groups is None else int(units.max()) + 1,
         "notes": _notes(confusion, class_names, one_unit=bool(units.max() == 0), grouped=groups is not None),
     }
+
+
+def _estimates(labels: np.ndarray, probabilities: np.ndarray, units: np.ndarray, *, grouped: bool, draws: int,
+               seed: int) -> tuple[dict[str, float | None], dict[str, list[float] | None]]:
+    """Metrics and their bootstrap intervals."""
+    sums = RowSums(labels, probabilities)
+    estimates = {name: _number(values[0]) for name, values in sums.metrics(np.ones((1, len(labels)))).items()}
+    intervals = bootstrap.intervals(sums, estimates, units, draws=draws, seed=seed)
+    if not grouped:
+        del intervals["accuracy"]  # Wilson's is better
+    return estimates, intervals
 
 
 def checked(labels: np.ndarray, probabilities: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -119,8 +124,8 @@ def _notes(confusion: np.ndarray, class_names: Sequence[str], *, one_unit: bool,
         only = "All rows are of one group" if grouped and count > 1 else "Only one row"
         notes.append(f"{only}: the bootstrap gives no interval.")
     elif np.trace(confusion) == count:
-        notes.append("No error was seen, so bootstrap intervals say nothing; Wilson's interval of the accuracy says how "
-                     "far the truth may be.")
+        notes.append("No error was seen, so bootstrap intervals say little; Wilson's interval of the accuracy says "
+                     "how far the truth may be.")
     return notes
 
 

@@ -101,12 +101,15 @@ def build(
         net = applications.network(entry, weights, size, channels, classes, options)
     else:
         net = _own_network(entry, weights, size, channels, classes, options)
+    antialias = entry.antialias if antialias is None else antialias
+    return _from_raw_images(net, entry, size, antialias)
+
+
+def _from_raw_images(net: keras.Model, entry: Entry, size: int, antialias: bool) -> keras.Model:
+    """Put the preprocessing of an entry before its network."""
     image = keras.Input((None, None, 3), dtype="uint8", name="image")
-    x = layers.Rescaling(1.0, dtype="float32", name="pixels")(image)  # else Resizing rounds to uint8
-    resize_size = entry.resize_size(size)
-    x = layers.Resizing(resize_size, resize_size, entry.interpolation, crop_to_aspect_ratio=True, dtype="float32",
-                        antialias=entry.antialias if antialias is None else antialias, name="resizing")(x)
-    if resize_size != size:
+    x = resized(image, Preprocessing(size, entry.resize_size(size), entry.interpolation, antialias))
+    if entry.resize_size(size) != size:
         x = layers.CenterCrop(size, size, dtype="float32", name="centre_crop")(x)
     return keras.Model(image, net(x), name=entry.name)
 
@@ -162,6 +165,14 @@ class Preprocessing:
     resize_size: int
     interpolation: str
     antialias: bool
+
+
+def resized(image: KerasTensor, preprocessing: Preprocessing) -> KerasTensor:
+    """Raw images uint8 (B, H, W, 3) as float32 (B, R, R, 3) in [0, 255]: layers "pixels" and "resizing"."""
+    x = layers.Rescaling(1.0, dtype="float32", name="pixels")(image)  # else Resizing rounds to uint8
+    side = preprocessing.resize_size
+    return layers.Resizing(side, side, preprocessing.interpolation, crop_to_aspect_ratio=True, dtype="float32",
+                           antialias=preprocessing.antialias, name="resizing")(x)
 
 
 def network(model: keras.Model) -> keras.Model:

@@ -62,14 +62,19 @@ class Entry:
         return None
 
 
+_TF = {"mean": (127.5,), "std": (127.5,)}
+_CAFFE = {"mean": _CAFFE_MEAN, "reverse_channels": True}
+_TORCH = {"mean": _IMAGENET_MEAN, "std": _IMAGENET_STD}
+_BICUBIC = {"interpolation": "bicubic"}
+
 _OWN = [
     Entry("efficientnet_lite0", "efficientnet_lite", 224, 1280, 3_413_024, "embedded",
           "ImageNet weights installed with this package; the default", interpolation="bicubic",
           mean=(127.0,), std=(128.0,)),
-    Entry("resnet18", "resnet", 224, 512, 11_186_112, "none", "as in torchvision", mean=_IMAGENET_MEAN, std=_IMAGENET_STD),
-    Entry("resnet34", "resnet", 224, 512, 21_301_696, "none", "as in torchvision", mean=_IMAGENET_MEAN, std=_IMAGENET_STD),
+    Entry("resnet18", "resnet", 224, 512, 11_186_112, "none", "as in torchvision", **_TORCH),
+    Entry("resnet34", "resnet", 224, 512, 21_301_696, "none", "as in torchvision", **_TORCH),
     Entry("resnet50", "resnet", 224, 2048, 23_561_152, "none", "as in torchvision, stride in the 3x3; Keras' own is "
-          "keras_resnet50", mean=_IMAGENET_MEAN, std=_IMAGENET_STD),
+          "keras_resnet50", **_TORCH),
     Entry("alexnet", "alexnet", 224, 4096, 56_868_224, "none", "the 2012 paper; groups=1|2", mean=_CAFFE_MEAN,
           minimum_size=64),
     Entry("small_cnn", "small_networks", 32, 128, 288_352, "none", "for pictures of 28 to 64 pixels, from scratch",
@@ -78,10 +83,6 @@ _OWN = [
           crop_ratio=1.0, std=(255.0,), minimum_size=1),
 ]
 
-_TF = {"mean": (127.5,), "std": (127.5,)}
-_CAFFE = {"mean": _CAFFE_MEAN, "reverse_channels": True}
-_TORCH = {"mean": _IMAGENET_MEAN, "std": _IMAGENET_STD}
-_BICUBIC = {"interpolation": "bicubic"}
 _KERNELS = "_weights_tf_dim_ordering_tf_kernels"
 
 # name, constructor in keras.applications, image size, features, parameters without the head, weights file, the rest
@@ -123,7 +124,7 @@ _KERAS: list[tuple[str, str, int, int, int, str, dict[str, Any]]] = [
     ("mobilenet_v3_large", "MobileNetV3Large", 224, 960, 2_996_352,
      "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5", _TF),
     ("nasnet_mobile", "NASNetMobile", 224, 1056, 4_269_716, "nasnet_mobile_no_top.h5", _TF),
-    ("nasnet_large", "NASNetLarge", 331, 4032, 84_887_922, "nasnet_large_no_top.h5", _TF),
+    ("nasnet_large", "NASNetLarge", 331, 4032, 84_916_818, "nasnet_large_no_top.h5", _TF),
     ("keras_resnet50", "ResNet50", 224, 2048, 23_587_712, f"resnet50{_KERNELS}_notop.h5", _CAFFE),
     ("resnet101", "ResNet101", 224, 2048, 42_658_176, f"resnet101{_KERNELS}_notop.h5", _CAFFE),
     ("resnet152", "ResNet152", 224, 2048, 58_370_944, f"resnet152{_KERNELS}_notop.h5", _CAFFE),

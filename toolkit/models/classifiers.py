@@ -24,7 +24,8 @@ from toolkit.models import backbones
 
 
 def with_head(network: keras.Model, num_classes: int, *, dropout: float = 0.0,
-              kernel: np.ndarray | None = None, bias: np.ndarray | None = None) -> keras.Model:
+              kernel: np.ndarray | None = None, bias: np.ndarray | None = None, name: str = "classifier"
+              ) -> keras.Model:
     """``network`` with dropout and a Dense layer on top.
 
     Args:
@@ -33,6 +34,7 @@ def with_head(network: keras.Model, num_classes: int, *, dropout: float = 0.0,
         dropout: rate before the head.
         kernel: (F, C) to start from, for example a logistic regression; None: Glorot.
         bias: (C,), with ``kernel``.
+        name: of the model; the members of one assembled model need different names.
 
     Returns:
         Model images -> logits (B, C), its layers "network", "dropout" and "head".
@@ -40,7 +42,7 @@ def with_head(network: keras.Model, num_classes: int, *, dropout: float = 0.0,
     images = keras.Input(network.input_shape[1:], name="crop")
     x = keras.layers.Dropout(dropout, name="dropout")(network(images))
     head = keras.layers.Dense(num_classes, name="head", dtype="float32")
-    model = keras.Model(images, head(x), name="classifier")
+    model = keras.Model(images, head(x), name=name)
     if kernel is not None:
         head.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
     return model
@@ -56,7 +58,7 @@ def assemble(members: Sequence[keras.Model], preprocessing: "backbones.Preproces
         test_views: 1 (centre), 2 (and its reflection), 5 (centre and corners) or 10 (both).
 
     Returns:
-        Model with layers "resizing" (uint8 (B, H, W, 3) -> float32 (B, R, R, 3)) and "prediction" (-> (B, C)).
+        Model with layers "resizing" (to float32 (B, R, R, 3)) and "prediction" (from there to (B, C)).
 
     Raises:
         ToolkitError: if corners are asked for but the whole resized image is the crop.
@@ -72,7 +74,7 @@ def assemble(members: Sequence[keras.Model], preprocessing: "backbones.Preproces
     mean = keras.layers.Average(name="mean")(outputs) if len(outputs) > 1 else outputs[0]
     prediction = keras.Model(image, mean, name="prediction")
     raw = keras.Input((None, None, 3), dtype="uint8", name="image")
-    return keras.Model(raw, prediction(backbones.resizing(preprocessing)(raw)), name="image_classifier")
+    return keras.Model(raw, prediction(backbones.resized(raw, preprocessing)), name="image_classifier")
 
 
 def _views(image: keras.KerasTensor, size: int, resized: int, count: int) -> list[keras.KerasTensor]:

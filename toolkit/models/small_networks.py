@@ -7,6 +7,8 @@ from keras import KerasTensor, layers
 from toolkit.models.layers import activate, widening
 from toolkit.models.layers import initialiser as kernel_initialiser
 
+_MOMENTUM = 0.9  # of the moving averages: Keras' 0.99 lags behind in short trainings (MNIST, 2,000 rows, 320 steps)
+
 
 def small_cnn(
     x: KerasTensor,
@@ -15,7 +17,7 @@ def small_cnn(
     activation: str = "relu",
     initialiser: str = "he",
     pooling: str = "max",
-    dropout: float = 0.2,
+    dropout: float = 0.1,
     batch_normalisation: bool = True,
 ) -> KerasTensor:
     """Blocks of two 3x3 convolutions and a pooling that halves the picture; then the average over the picture.
@@ -47,7 +49,7 @@ def small_cnn(
             x = layers.Conv2D(widening(activation) * channels, 3, padding="same", use_bias=not batch_normalisation,
                               kernel_initializer=kernel_initialiser(initialiser), name=name)(x)
             if batch_normalisation:
-                x = layers.BatchNormalization(name=f"block{block}_norm{part}")(x)
+                x = layers.BatchNormalization(momentum=_MOMENTUM, name=f"block{block}_norm{part}")(x)
             x = activate(x, activation, f"block{block}_{activation}{part}")
         x = pool(2, name=f"block{block}_pool")(x)
         if dropout:
@@ -86,7 +88,7 @@ def mlp(
         x = layers.Dense(widening(activation) * units, use_bias=not batch_normalisation, name=f"{name}_dense",
                          kernel_initializer=kernel_initialiser(initialiser))(x)
         if batch_normalisation:
-            x = layers.BatchNormalization(name=f"{name}_norm")(x)
+            x = layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_norm")(x)
         x = activate(x, activation, f"{name}_{activation}")
         if dropout:
             x = layers.Dropout(dropout, name=f"{name}_dropout")(x)

@@ -143,6 +143,7 @@ class Machine:
         return self.stack.pop()
 
     def take(self, count: int) -> bytes:
+        """The next bytes."""
         start = self.position
         self.skip(count)
         return self.data[start : self.position]
@@ -154,37 +155,46 @@ class Machine:
         self.position += count
 
     def number(self, layout: str) -> Any:
+        """The next number, in the notation of `struct`."""
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
     def line(self) -> str:
+        """The text up to the next line break, of 200 characters at most."""
         end = self.data.index(b"\n", self.position, self.position + 200)
         return self.take(end + 1 - self.position)[:-1].decode("ascii")
 
     def since_mark(self) -> list[Any]:
+        """Take everything above the last mark off the stack."""
         start = self.marks.pop()
         items, self.stack[start:] = self.stack[start:], []
         return items
 
     def push(self, value: Any) -> None:
+        """Put a value on the stack."""
         self.stack.append(value)
 
     def push_tuple(self, count: int) -> None:
+        """Make one tuple of the topmost values."""
         items, self.stack[-count:] = tuple(self.stack[-count:]), []
         require(len(items) == count, "a tuple of too few items")
         self.push(items)
 
     def remember(self, index: int) -> None:
+        """Keep the topmost value for later reference."""
         self.memo[index] = self.stack[-1]
 
     def append(self, items: list[Any]) -> None:
+        """Extend the list on top of the stack."""
         require(type(self.stack[-1]) is list, "items appended to something that is no list")
         self.stack[-1].extend(items)
 
     def set_items(self, items: list[Any]) -> None:
+        """Put keys and values in turn into the dict on top of the stack."""
         for key, value in zip(items[::2], items[1::2], strict=True):
             _put(self.stack[-1], key, value)
 
     def global_name(self) -> None:
+        """Push the mark of a name, if it is one of those that tensors need."""
         name = f"{self.line()} {self.line()}"
         module, _, attribute = name.partition(" ")
         known = name in _CALLS or (module == "torch" and attribute in STORAGE_TYPES)
@@ -192,6 +202,7 @@ class Machine:
         self.push(_Mark(name))
 
     def call(self) -> None:
+        """Replace a mark and its arguments by what `_CALLS` makes of them."""
         arguments, function = self.stack.pop(), self.stack.pop()
         require(type(function) is _Mark and function.name in _CALLS and type(arguments) is tuple, "a forbidden call")
         self.push(_CALLS[function.name](*arguments))
@@ -202,6 +213,7 @@ class Machine:
         require(type(self.stack[-1]) is dict, "attributes set on something that is no dict")
 
     def persistent(self) -> None:
+        """Replace the description of a storage by a Storage."""
         identity = self.stack.pop()
         require(type(identity) is tuple and len(identity) in (5, 6), "a storage of odd description")
         tag, kind, key, _, count, *view = identity

@@ -8,9 +8,10 @@ checkpoint, and made again whenever what is found there is damaged.
 
 import hashlib
 import io
-import itertools
+import math
 import os
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -75,8 +76,10 @@ def load(
 
 def _load_h5(network: keras.Model, path: Path, name: str) -> None:
     try:
-        network.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns where it leaves a layer random
+            network.load_weights(path)
+    except (OSError, ValueError, KeyError, UserWarning) as error:
         raise ToolkitError(f"{path}: not the weights of {name} ({_first_line(error)}).") from error
 
 
@@ -96,10 +99,10 @@ def saved_network(network: keras.Model, path: Path) -> keras.Model:
         raise ToolkitError(f"{path}: not a model that Keras can read ({_first_line(error)}).") from error
     nested = [layer for layer in saved.layers if layer.name == network.name]
     found = (nested or [saved])[0]
-    for ours, theirs in itertools.zip_longest(network.weights, found.weights):
-        if ours is None or theirs is None or tuple(ours.shape) != tuple(theirs.shape):
-            raise ToolkitError(f"{path}: its {len(found.weights)} arrays do not fit the {len(network.weights)} of this "
-                               f"network; they first differ at '{(ours or theirs).path}'.")
+    ours, theirs = ([tuple(variable.shape) for variable in model.weights] for model in (network, found))
+    if ours != theirs:
+        raise ToolkitError(f"{path}: its {len(theirs)} arrays, {sum(map(math.prod, theirs)):,} numbers, do not fit the "
+                           f"{len(ours)} arrays, {sum(map(math.prod, ours)):,} numbers, of this network.")
     return found
 
 
@@ -107,7 +110,9 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(".")
 
 
-def convert(tensors: Mapping[str, np.ndarray], counterparts: Iterable[Counterpart], source: str) -> dict[str, np.ndarray]:
+def convert(
+    tensors: Mapping[str, np.ndarray], counterparts: Iterable[Counterpart], source: str
+) -> dict[str, np.ndarray]:
     """Rename and transpose the tensors of a PyTorch checkpoint.
 
     Args:

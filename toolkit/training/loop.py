@@ -60,8 +60,8 @@ def fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: P
         validation: Validation | None = None) -> list[dict[str, Any]]:
     """Trains a compiled model and leaves it with the chosen weights.
 
-    The weights before training are a candidate too (epoch 0), so that with validation rows fine-tuning never ends
-    below where it started. Without validation rows the last epoch is taken. If the optimizer keeps a moving average of
+    The weights before training are a candidate too (epoch 0, unless the plan says otherwise), so that on validation
+    rows fine-tuning never ends below where it started. Without validation rows the last epoch is taken. If the optimizer keeps a moving average of
     the weights, validation and the result use the average. If ``plan.folder`` holds a checkpoint, training continues
     from it and ends in the same weights, bit for bit on the CPU, as if it had never stopped.
 
@@ -110,7 +110,9 @@ class _Keeper(keras.callbacks.Callback):
         """Continues from the newest checkpoint, or judges the weights before training. Returns the epochs done."""
         found = checkpoints.load(self.plan.folder) if self.plan.folder else None
         if found is None:
-            self._close_epoch(0, {"learning_rate": 0.0, "loss": None})
+            self.best_weights = checkpoints.get_weights(self.model)
+            if self.plan.from_start:
+                self._close_epoch(0, {"learning_rate": 0.0, "loss": None})
             return 0
         arrays, facts = found
         checkpoints.set_state(self.model, arrays)
@@ -169,8 +171,9 @@ class _Keeper(keras.callbacks.Callback):
 
     def _use_average(self) -> None:
         """Puts the moving average of the weights, where the optimizer keeps one, into the model."""
-        if self.model.optimizer.use_ema:
-            averages = self.model.optimizer._model_variables_moving_average
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)  # float16: loss scaling
+        if optimizer.use_ema:
+            averages = optimizer._model_variables_moving_average
             for variable, average in zip(self.model.trainable_variables, averages, strict=True):
                 variable.assign(average.numpy())
 
@@ -183,9 +186,9 @@ class _Keeper(keras.callbacks.Callback):
 
     def describe_best(self) -> str:
         """One sentence about the best weights so far."""
-        done = self.history[-1]["epoch"]
-        best = next(row for row in self.history if row["epoch"] == self.best_epoch)
-        accuracy = f", validation accuracy {best['validation_accuracy']:.3f}" if self.validation else ""
+        done = self.history[-1]["epoch"] if self.history else 0
+        best = next((row for row in self.history if row["epoch"] == self.best_epoch), None)
+        accuracy = f", validation accuracy {best['validation_accuracy']:.3f}" if self.validation and best else ""
         return f"stopped after epoch {done} of {self.plan.epochs}; best so far: epoch {self.best_epoch}{accuracy}"
 
 

@@ -18,6 +18,7 @@ class Plan:
         seed: of the dropout layers.
         folder: of the checkpoints; None: no checkpoints.
         title: what the progress lines call it.
+        from_start: whether the weights before training are a candidate too (epoch 0).
     """
 
     steps_per_epoch: int
@@ -25,6 +26,7 @@ class Plan:
     seed: int = 0
     folder: Path | None = None
     title: str = "training"
+    from_start: bool = True
 
     @property
     def total_steps(self) -> int:
@@ -35,4 +37,5 @@ class Plan:
 def make(settings: Settings, num_rows: int, *, folder: Path | None = None, title: str = "training", seed: int = 0
          ) -> Plan:
     """The plan for ``num_rows`` labelled training rows: an epoch is as many steps as show that many rows."""
-    return Plan(math.ceil(num_rows / settings.batch_size), settings.num_epochs(num_rows), seed, folder, title)
+    return Plan(math.ceil(num_rows / settings.batch_size), settings.num_epochs(num_rows), seed, folder, title,
+                from_start=not settings.from_scratch)

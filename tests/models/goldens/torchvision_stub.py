@@ -1,4 +1,4 @@
-"""Enough of torchvision for `import timm`: modules of empty classes, with strings for constants. Nothing of it is used."""
+"""Enough of torchvision for `import timm`: modules of empty classes with strings for constants, none of them used."""
 
 import importlib.machinery
 import sys

@@ -9,7 +9,8 @@ from toolkit.evaluation import groups as groups_
 MIN_UNITS = 3
 
 
-def folds(labels: np.ndarray, *, groups: np.ndarray | None = None, num_folds: int = 5, seed: int = 0) -> np.ndarray | None:
+def folds(labels: np.ndarray, *, groups: np.ndarray | None = None, num_folds: int = 5,
+          seed: int = 0) -> np.ndarray | None:
     """Assign rows to folds.
 
     Large groups first, each goes to the fold that holds fewest rows of its classes, then fewest rows.

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.special import softmax
 
 ROWS_AT_ONCE = 8192
-NEVER = -1e4  # score of a class without training rows: finite, and zero after softmax
+NEVER = -1e9  # score of a class without training rows: finite, and zero after softmax
+NOTHING_TO_FIT = "All rows are of one class, or no feature varies: nothing to fit, only class frequencies are given."
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +37,10 @@ class LinearClassifier:
         Returns:
             (n, C) float64, rows sum to one.
         """
+        features = np.asarray(features)
         result = np.empty((len(features), len(self.bias)))
         for start in range(0, len(features), ROWS_AT_ONCE):
-            part = np.asarray(features[start:start + ROWS_AT_ONCE, :len(self.kernel)], dtype=np.float64)
+            part = features[start:start + ROWS_AT_ONCE, :len(self.kernel)].astype(np.float64)
             result[start:start + ROWS_AT_ONCE] = softmax(part @ self.kernel + self.bias, axis=1)
         return result
 
@@ -54,14 +56,23 @@ def majority_class(labels: np.ndarray, num_classes: int) -> LinearClassifier:
         >>> majority_class([0, 1, 1, 1], 2).probabilities(np.zeros((1, 7))).round(3).tolist()
         [[0.25, 0.75]]
     """
-    return LinearClassifier("majority class", np.zeros((0, num_classes)), class_biases(labels, num_classes),
-                            {"rows": len(labels)})
+    return constant("majority class", 0, labels, num_classes)
 
 
-def class_biases(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """(C,) logarithms of the frequencies of the classes, ``NEVER`` for a class without rows."""
+def constant(name: str, num_features: int, labels: np.ndarray, num_classes: int, *notes: str) -> LinearClassifier:
+    """A classifier that gives every row the frequencies of the classes."""
     counts = np.bincount(labels, minlength=num_classes)
-    return np.where(counts > 0, np.log(np.maximum(counts, 1) / len(labels)), NEVER)
+    bias = np.where(counts > 0, np.log(np.maximum(counts, 1) / len(labels)), NEVER)
+    return LinearClassifier(name, np.zeros((num_features, num_classes)), bias,
+                            {"rows": len(labels), "notes": list(notes)})
+
+
+def spread(name: str, kernel: np.ndarray, bias: np.ndarray, classes: np.ndarray, num_classes: int,
+           details: dict) -> LinearClassifier:
+    """A classifier of all C classes from kernel (F, K) and bias (K,) of the K that have rows."""
+    full_kernel, full_bias = np.zeros((len(kernel), num_classes)), np.full(num_classes, NEVER)
+    full_kernel[:, classes], full_bias[classes] = kernel, bias
+    return LinearClassifier(name, full_kernel, full_bias, details)
 
 
 def checked(features: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:

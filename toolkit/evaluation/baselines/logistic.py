@@ -16,8 +16,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from toolkit.evaluation.baselines.folds import folds, sample
-from toolkit.evaluation.baselines.linear import NEVER, LinearClassifier, checked, class_biases
+from toolkit.evaluation.baselines.linear import NOTHING_TO_FIT, LinearClassifier, checked, constant, spread
 from toolkit.evaluation.baselines.reduction import reduction
+from toolkit.evaluation.baselines.threads import threads_for
 
 NAME = "logistic regression"
 GRID = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 5))
@@ -54,21 +55,18 @@ def logistic_regression(features: np.ndarray, labels: np.ndarray, num_classes: i
     """
     features, labels = checked(features, labels, num_classes)
     present = np.unique(labels)
-    if len(present) == 1:
-        return LinearClassifier(NAME, np.zeros((features.shape[1], num_classes)), class_biases(labels, num_classes),
-                                {"rows": len(labels), "notes": ["All rows are of one class: nothing to fit."]})
     reduced = reduction(features)
-    strength, details = _choose(reduced.features, labels, groups, seed)
+    if len(present) == 1 or not reduced.num_varying:
+        return constant(NAME, features.shape[1], labels, num_classes, NOTHING_TO_FIT)
     model = _Model(tolerance=1e-5, max_iterations=max_iterations)
-    kernel, bias = model.fit(reduced.features, labels, strength)
+    with threads_for(reduced.features.size * len(present)):
+        strength, details = _choose(reduced.features, labels, groups, seed)
+        kernel, bias = model.fit(reduced.features, labels, strength)
     if not model.converged:
         details["notes"].append(f"The fit stopped after {model.iterations} iterations, short of its optimum.")
-    kernel, bias = reduced.unfold(kernel, bias)
-    full_kernel, full_bias = np.zeros((len(kernel), num_classes)), np.full(num_classes, NEVER)
-    full_kernel[:, present], full_bias[present] = kernel, bias
     details = {"C": strength, "rows": len(labels), "iterations": model.iterations, "converged": model.converged,
                **details}
-    return LinearClassifier(NAME, full_kernel, full_bias, details)
+    return spread(NAME, *reduced.unfold(kernel, bias), present, num_classes, details)
 
 
 class _Model:

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from toolkit.evaluation.baselines.threads import threads_for
+
 VARIANCE_FLOOR = 0.1
 ROWS_AT_ONCE = 8192
 
@@ -71,10 +73,11 @@ def reduction(features: np.ndarray) -> Reduction:
     num_varying = int(np.isfinite(scale).sum())
     if rows >= columns:
         return Reduction(standardised, num_varying, mean, scale, None)
-    squares, vectors = linalg.eigh(standardised @ standardised.T)
-    kept = squares > max(squares[-1], 0) * rows * np.finfo(np.float64).eps
-    lengths = np.sqrt(squares[kept])
-    basis = standardised.T @ (vectors[:, kept] / lengths)
+    with threads_for(rows ** 2 * columns):
+        squares, vectors = linalg.eigh(standardised @ standardised.T)
+        kept = squares > max(squares[-1], 0) * rows * np.finfo(np.float64).eps
+        lengths = np.sqrt(squares[kept])
+        basis = standardised.T @ (vectors[:, kept] / lengths)
     return Reduction(vectors[:, kept] * lengths, num_varying, mean, scale, basis)
 
 

@@ -1,0 +1,135 @@
+"""The files of a run, each written aside and put in place whole."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from toolkit import ToolkitError
+from toolkit.evaluation.report.contents import normalised
+from toolkit.tables import Table
+
+HISTORY_COLUMNS = ("epoch", "seconds", "learning_rate", "loss")
+
+
+def write(output: Path, table: Table, probabilities: np.ndarray, report: Mapping[str, Any], *,
+          params: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
+    """Write predictions.csv, rejected.csv, splits.csv, classes.json, history.csv, params.json and, last, report.json.
+
+    Args:
+        output: folder of the run, made where missing.
+        table: of n rows.
+        probabilities: (n, C), in the order of the table; written so that they read back as the same numbers.
+        report: from ``build``.
+        params: every option, versions, fingerprints.
+        history: a dict each epoch.
+
+    Raises:
+        ToolkitError: if a file cannot be written; then no part of it is left.
+    """
+    output = Path(output)
+    names = table.class_names
+    header = ["row", "input", "split", "label", "status", "prediction", "confidence",
+              *(f"probability_{name}" for name in names)]
+    write_csv(output / "predictions.csv", header, _predictions(table, normalised(table, probabilities)))
+    rejected = (row for _, _, row in _in_input_order(table) if row is not None)
+    write_csv(output / "rejected.csv", ["row", "input", "reason", "message"],
+              ([row.row, row.input, row.reason, row.message] for row in rejected))
+    write_csv(output / "splits.csv", ["row", "split"] + ["group"] * (table.groups is not None), _splits(table))
+    write_json(output / "classes.json", list(names))
+    columns = list(dict.fromkeys([*HISTORY_COLUMNS, *(key for epoch in history for key in epoch)]))
+    write_csv(output / "history.csv", columns, ([epoch.get(column, "") for column in columns] for epoch in history))
+    write_json(output / "params.json", params)
+    write_json(output / "report.json", report)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file whole or not at all; floats as short as reads back the same number."""
+    with _put_in_place(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all: lists of numbers on one line, None for what is not finite."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    text = re.sub(r'\[\n[^\[\]{}"]*\]', lambda found: " ".join(found.group().split()), text)
+    with _put_in_place(path, errors="backslashreplace") as file:  # a lone surrogate becomes JSON's own escape for it
+        file.write(text + "\n")
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's types: arrays, tuples, sets and paths converted; NaN and infinity become None."""
+    if value is None or type(value) in (bool, int, str):  # first, for speed: a confusion matrix may hold millions
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(plain(item) for item in value)
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return str(value)
+
+
+def _predictions(table: Table, probabilities: np.ndarray) -> Iterator[list[Any]]:
+    """Lines of predictions.csv in the order of the input."""
+    predictions, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    blank = [""] * (2 + len(table.class_names))
+    for row, index, rejected in _in_input_order(table):
+        if rejected is not None:
+            yield [row, rejected.input, rejected.split, rejected.label, "rejected", *blank]
+            continue
+        label = table.class_names[table.labels[index]] if table.labels[index] >= 0 else ""
+        yield [row, table.names[index], table.splits[index], label, "ok", table.class_names[predictions[index]],
+               float(confidences[index]), *probabilities[index].tolist()]
+
+
+def _splits(table: Table) -> Iterator[list[Any]]:
+    """Lines of splits.csv in the order of the input; with the group where the table has groups."""
+    for row, index, rejected in _in_input_order(table):
+        line = [row, table.splits[index] if rejected is None else rejected.split]
+        if table.groups is not None:
+            line.append(table.groups[index] if rejected is None and table.groups[index] is not None else "")
+        yield line
+
+
+def _in_input_order(table: Table) -> Iterator[tuple[int, int, Any]]:
+    """Row number, index into the table and, for a rejected row, what is known of it (its index is -1)."""
+    entries = [(int(row), index, None) for index, row in enumerate(table.rows)]
+    entries += [(int(rejected.row), -1, rejected) for rejected in table.rejected]
+    return iter(sorted(entries, key=lambda entry: entry[:2]))
+
+
+@contextmanager
+def _put_in_place(path: Path, *, errors: str = "surrogateescape") -> Iterator[TextIO]:
+    """A text file to write, that replaces ``path`` once it is complete and on disk, and else leaves nothing.
+
+    Names of files that are not UTF-8 go out as the bytes they came in as.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("w", encoding="utf-8", errors=errors, newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise ToolkitError(f"{path} cannot be written: {error.strerror or error}. Make room or name another folder, "
+                           "and run the command again.") from error
+    finally:
+        with suppress(OSError):
+            aside.unlink()

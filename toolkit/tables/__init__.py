@@ -1,0 +1,13 @@
+"""From what the user names (CSV, folder, ``.npz``, ``tfds:NAME``) to one validated, immutable Table.
+
+    table = read_table("photos.csv")
+    table.labelled("train")        # rows of the table, (k,) int64
+    table.rejected                 # what could not be used, and why
+
+Nothing here loads TensorFlow, except that reading ``tfds:NAME`` does.
+"""
+
+from toolkit.tables.errors import TableError
+from toolkit.tables.table import RejectedRow, Table, read_table
+
+__all__ = ["RejectedRow", "Table", "TableError", "read_table"]

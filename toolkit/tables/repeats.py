@@ -1,0 +1,102 @@
+"""Rows that show the same image: contradictions are refused, leaks between splits and mere copies are noted."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+
+from toolkit.tables.entries import Entries
+from toolkit.tables.errors import TableError, counted
+
+
+def refuse_contradictions(entries: Entries) -> None:
+    """Raises ``TableError`` if one file, however its path is written, has two labels."""
+    for rows in _alike(entries, _files(entries)):
+        first = next((i for i in rows if entries.labels[i]), None)
+        other = next((i for i in rows if entries.labels[i] and entries.labels[i] != entries.labels[first]), None)
+        if other is not None:
+            raise TableError(
+                f"{entries.source}: {entries.names[first]} is labelled '{entries.labels[first]}' in {entries.short(first)} "
+                f"and '{entries.labels[other]}' in {entries.short(other)}. Keep the right one.")
+
+
+def notes_on_files(entries: Entries) -> list[str]:
+    """Notes on files that several rows name."""
+    copies, blanks = [], []
+    for rows in _alike(entries, _files(entries)):
+        labelled = [i for i in rows if entries.labels[i]]
+        blank = [i for i in rows if not entries.labels[i]]
+        copies += [(same[0], i) for same in (labelled, blank) for i in same[1:]]
+        blanks += [(labelled[0], blank[0])] if labelled and blank else []
+    return [
+        *_note(entries, copies, lambda count: f"{counted(count, 'row names', 'rows name')} a file that another row names "
+                                              f"with the same label, and {_they(count)} twice"),
+        *_note(entries, blanks, lambda count: f"{counted(count, 'file is', 'files are')} both in a labelled row and in an "
+                                              f"unlabelled one"),
+    ]
+
+
+def notes_on_contents(entries: Entries, kept: Sequence[int], checksums: Sequence[str]) -> list[str]:
+    """Notes on equal images in different splits, or with different labels.
+
+    Args:
+        entries: all rows.
+        kept: indices of the usable ones.
+        checksums: of the image of each of those.
+    """
+    crossing, conflicts = [], []
+    for rows in _alike(entries, zip(kept, checksums)):
+        training = [i for i in rows if entries.splits and entries.splits[i] == "train"]
+        held_out = [i for i in rows if entries.splits and entries.splits[i] != "train"]
+        crossing += [(training[0], i) for i in held_out if training]
+        labelled = [i for i in rows if entries.labels[i]]
+        conflicts += [(labelled[0], i) for i in labelled[1:] if entries.labels[i] != entries.labels[labelled[0]]]
+    return [
+        *_note(entries, crossing, lambda count: f"Leak: {counted(count, 'validation or test row shows', 'validation or test rows show')} "
+                                                f"an image that is also a training row, byte for byte: scores on "
+                                                f"{'it' if count == 1 else 'them'} are too good"),
+        *_note(entries, conflicts, lambda count: f"{counted(count, 'row has', 'rows have')} the same image, byte for byte, "
+                                                 f"as a row with another label: {'one' if count == 1 else 'half'} of the "
+                                                 f"labels must be wrong"),
+    ]
+
+
+def note_on_groups(entries: Entries) -> list[str]:
+    """A note on groups with rows in training and in another split."""
+    if entries.groups is None or entries.splits is None:
+        return []
+    named = ((i, group) for i, group in enumerate(entries.groups) if group)
+    crossing = []
+    for rows in _alike(entries, named):
+        training = [i for i in rows if entries.splits[i] == "train"]
+        held_out = [i for i in rows if entries.splits[i] != "train"]
+        crossing += [(training[0], held_out[0])] if training and held_out else []
+    return _note(entries, crossing, lambda count: f"Leak: {counted(count, 'group has', 'groups have')} rows in training and "
+                                                  f"in validation or test: scores say little about new groups")
+
+
+def _files(entries: Entries) -> Iterable[tuple[int, str]]:
+    """Indices and the file that each means, symbolic links followed; nothing for images of an array."""
+    if entries.array is not None:
+        return []
+    return ((i, os.path.realpath(path) if "\0" not in path else path) for i, path in enumerate(entries.inputs) if path)
+
+
+def _alike(entries: Entries, keys: Iterable[tuple[int, Hashable]]) -> Iterable[list[int]]:
+    """Lists of the indices that share a key, two or more, in the order of the rows."""
+    found: dict[Hashable, list[int]] = defaultdict(list)
+    for index, key in keys:
+        found[key].append(index)
+    return [rows for rows in found.values() if len(rows) > 1]
+
+
+def _note(entries: Entries, pairs: list[tuple[int, int]], sentence: Callable[[int], str]) -> list[str]:
+    if not pairs:
+        return []
+    first, other = min(pairs)
+    return [f"{sentence(len(pairs))} (first: {entries.short(first)} and {entries.short(other)})."]
+
+
+def _they(count: int) -> str:
+    return "it counts" if count == 1 else "they count"
