@@ -76,11 +76,10 @@ def train_member(table: Table, settings: Settings, folder: run_folders.RunFolder
     title = f"member {member + 1} of {settings.members}" if settings.members > 1 else "fine-tuning"
     plan = plans.make(settings, len(table.labelled("train")), folder=folder.checkpoints / f"member-{member}",
                       title=title, seed=seed)
-    keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(settings.precision)
     try:
         with devices.strategy(settings.devices).scope():
-            backbone = linear_probe.build_backbone(table, settings)
+            backbone = linear_probe.build_backbone(table, settings, member=member)
             preprocessing = backbones.preprocessing(backbone)
             model = classifiers.with_head(backbones.network(backbone), num_classes, dropout=settings.dropout)
             compile_member(model, settings, plan, unfreeze=unfreeze, probe=probe)

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import numpy as np
 
 from toolkit.evaluation import baselines, report
@@ -25,9 +26,6 @@ from toolkit.models import backbones, catalogue, classifiers
 from toolkit.tables import Table
 from toolkit.training import Settings, devices, features, run_folders
 from toolkit.training.progress import say
-
-if TYPE_CHECKING:
-    import keras
 
 ON_PIXELS = "logistic regression on pixels"
 ON_FEATURES = "logistic regression on frozen features"
@@ -39,7 +37,7 @@ class Controls:
 
     Attributes:
         classifiers: by name, e.g. "logistic regression on pixels".
-        probabilities: by name, (n, C) for all rows of the table.
+        probabilities: by name, (t, C) for the labelled test rows, in the order of the table.
         main: the baseline the verdict is against.
     """
 
@@ -48,8 +46,12 @@ class Controls:
     main: str
 
 
-def build_backbone(table: Table, settings: Settings) -> "keras.Model":
-    """The backbone of a run; a small network from scratch takes the size and the colours of the images."""
+def build_backbone(table: Table, settings: Settings, *, member: int = 0) -> keras.Model:
+    """The backbone of a run, its new weights drawn by (seed, member).
+
+    A small network from scratch takes the size and the colours of the images.
+    """
+    keras.utils.set_random_seed(settings.seed + member)
     channels, image_size = 3, settings.image_size
     if settings.from_scratch:
         channels = table.channels
@@ -59,7 +61,7 @@ def build_backbone(table: Table, settings: Settings) -> "keras.Model":
                            **settings.backbone_options)
 
 
-def fit_controls(table: Table, backbone: "keras.Model | None", settings: Settings) -> Controls:
+def fit_controls(table: Table, backbone: keras.Model | None, settings: Settings) -> Controls:
     """Majority class, and logistic regression and LDA on pixels and, if there is a backbone, on its frozen features.
 
     Args:
@@ -67,20 +69,22 @@ def fit_controls(table: Table, backbone: "keras.Model | None", settings: Setting
         backbone: pretrained, from ``backbones.build``; None for a network from scratch, whose control is on pixels.
         settings: their seed.
     """
-    spaces = {"pixels": features.pixels(table)}
+    train, test = table.labelled("train"), table.labelled("test")
+    both = np.concatenate([train, test])
+    spaces = {"pixels": features.pixels(table, both)}
     if backbone is not None:
-        spaces["frozen features"] = features.extract(backbone, table)
-    rows = table.labelled("train")
-    labels, num_classes = table.labels[rows], len(table.class_names)
-    groups = None if table.groups is None else table.groups[rows]
+        spaces["frozen features"] = features.extract(backbone, table, both)
+    labels, num_classes = table.labels[train], len(table.class_names)
+    groups = None if table.groups is None else table.groups[train]
     fitted = {"majority class": baselines.majority_class(labels, num_classes)}
-    probabilities = {"majority class": np.tile(fitted["majority class"].probabilities(np.zeros((1, 0))), (len(table), 1))}
+    probabilities = {"majority class": fitted["majority class"].probabilities(np.zeros((len(test), 0)))}
     for space, values in spaces.items():
         for name, fit in (("logistic regression", baselines.logistic_regression),
                           ("LDA", baselines.linear_discriminant_analysis)):
-            say(f"fitting {name} on {space}: {len(rows)} rows, {values.shape[1]} columns")
-            fitted[f"{name} on {space}"] = fit(values[rows], labels, num_classes, groups=groups, seed=settings.seed)
-            probabilities[f"{name} on {space}"] = fitted[f"{name} on {space}"].probabilities(values)
+            say(f"fitting {name} on {space}: {len(train):,} rows, {values.shape[1]:,} columns")
+            model = fit(values[:len(train)], labels, num_classes, groups=groups, seed=settings.seed)
+            fitted[f"{name} on {space}"] = model
+            probabilities[f"{name} on {space}"] = model.probabilities(values[len(train):])
     return Controls(fitted, probabilities, ON_PIXELS if backbone is None else ON_FEATURES)
 
 
@@ -118,7 +122,8 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), re
         # Training
         controls = fit_controls(table, backbone, settings)
         probe = controls.classifiers[ON_FEATURES]
-        probabilities = controls.probabilities.pop(ON_FEATURES)
+        del controls.probabilities[ON_FEATURES]
+        probabilities = probe.probabilities(features.extract(backbone, table))
         folded = backbones.fold_batch_normalization(backbones.network(backbone))
         member = classifiers.with_head(folded, len(table.class_names), kernel=probe.kernel, bias=probe.bias)
 

@@ -73,15 +73,18 @@ def test_table_has_the_rows_asked_for_and_the_pixels_of_the_source(prepare, digi
         assert row["label"] in ("", str(labels[number]))
 
 
-def test_second_run_writes_nothing_and_other_options_replace_only_the_table(prepare, tmp_path):
-    prepare.main([*FEW, "--output", str(tmp_path)])
-    table, before = tmp_path / "digits.csv", {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
-    prepare.main([*FEW, "--output", str(tmp_path)])
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == before
-    prepare.main([*FEW, "--seed", "1", "--output", str(tmp_path)])
-    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
-    assert after.keys() == before.keys()
-    assert {path for path in after if after[path] != before[path]} == {table}
+def test_second_run_writes_nothing_and_other_rows_replace_only_the_table(prepare, digits, tmp_path):
+    pixels, labels = digits[0][::50], digits[1][::50]
+
+    def written(seed: int) -> dict[Path, int]:
+        prepare.write_table(tmp_path, pixels, select(prepare, (pixels, labels), 3, 20, 40, seed))
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+
+    first = written(seed=0)
+    assert len(first) == 101 and written(seed=0) == first
+    other = written(seed=1)
+    assert other.keys() == first.keys()
+    assert [path.name for path in first if other[path] != first[path]] == ["digits.csv"]
 
 
 def test_more_training_rows_never_move_a_test_row(prepare, digits):
@@ -110,7 +113,7 @@ def test_tfds_set_is_read_like_the_table(prepare, digits, tmp_path):
     from toolkit.tables import read_table
 
     with tfds.core.registered.skip_registration():
-        prepare.main([*FEW, "--num-unlabelled", "30", "--tfds", str(tmp_path)])
+        prepare.write_tfds(tmp_path, digits[0], select(prepare, digits, 1, 0, 10))
         prepare.main([*FEW, "--tfds", str(tmp_path)])  # replaces the first
     table = read_table("tfds:digits", root=tmp_path)
     expected = select(prepare, digits, 3, 20, 40)

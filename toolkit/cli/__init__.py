@@ -7,7 +7,6 @@ Commands import TensorFlow and pandas inside their functions, so that ``--help``
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -37,7 +36,8 @@ class Toolkit(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command."""
-        _quieten()
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no error
         try:
             with _sigterm_raises():
                 return super().invoke(ctx)
@@ -45,6 +45,8 @@ class Toolkit(click.Group):
             _end(ctx, f"Error: {error}", REFUSED)
         except KeyboardInterrupt as interrupt:  # a recipe that saved its best model has said so
             _end(ctx, "" if str(interrupt) else f"Interrupted. {_advice(ctx)}", INTERRUPTED)
+        except EOFError as error:
+            raise RuntimeError("a file ended early") from error  # a bug: click would take it for Ctrl-D and be silent
         except Terminated:
             _end(ctx, f"Stopped by SIGTERM. {_advice(ctx)}", RESUME_ME)
 
@@ -90,10 +92,3 @@ def _sigterm_raises() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _quieten() -> None:
-    """Only what concerns the user reaches the terminal: no log of TensorFlow, no name that cannot be printed."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit import ToolkitError
+from toolkit.cli import quiet_tensorflow
 from toolkit.training.settings import CHOICES, RANGES, Settings
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ NETWORK_OPTIONS = {
         {name: "gaussian" if name == "alexnet" else "he" for name in OWN_NETWORKS}),
     "pooling": NetworkOption(click.Choice(["max", "average"]), "How a block halves the picture.", {"small_cnn": "max"}),
     "dropout": NetworkOption(click.FloatRange(0, 1, max_open=True), "Dropout rate inside the network.",
-                             {"small_cnn": 0.2, "mlp": 0.2, "alexnet": 0.5}, "--network-dropout", "X"),
+                             {"small_cnn": 0.1, "mlp": 0.2, "alexnet": 0.5}, "--network-dropout", "X"),
     "batch_normalisation": NetworkOption(click.BOOL, "BatchNorm before each activation.",
                                          {"small_cnn": True, "mlp": False},
                                          "--batch-normalisation/--no-batch-normalisation"),
@@ -257,6 +258,8 @@ def read_table(source: Any, values: Mapping[str, Any], **more: Any) -> "Table":
     from toolkit import tables
     from toolkit.training.progress import Progress, say
 
+    if str(source).startswith("tfds:"):
+        quiet_tensorflow.load()
     chosen = {name: values[name] for name in TABLE_ARGUMENTS if name in values}
     with Progress("checking images", 0) as progress:
         found = tables.read_table(source, **{**chosen, **more}, progress=progress)

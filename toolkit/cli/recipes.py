@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
+import os
+from types import ModuleType
 from typing import Any
 
 import click
 
-from toolkit.cli import options
+from toolkit import ToolkitError
+from toolkit.cli import options, quiet_tensorflow
 
 RECIPES = ("linear_probe", "fine_tune")
 UNFREEZE = ("probe-first", "all", "gradual", "head")  # recipes.fine_tune.UNFREEZE; that module imports TensorFlow
 
 
-@click.command("linear-probe", cls=options.Command)
+@click.command("linear-probe", cls=options.Command, short_help="Logistic regression on frozen features.")
 @options.table
 @options.backbone
 @options.run
@@ -26,7 +30,7 @@ def linear_probe(**values: Any) -> None:
     train("linear_probe", values)
 
 
-@click.command("fine-tune", cls=options.Command)
+@click.command("fine-tune", cls=options.Command, short_help="Train a whole network, linear probe first.")
 @options.table
 @options.backbone
 @options.option("--unfreeze", family="Training", type=click.Choice(UNFREEZE), default=UNFREEZE[0],
@@ -43,6 +47,35 @@ def fine_tune(unfreeze: str, **values: Any) -> None:
     train("fine_tune", values, unfreeze=unfreeze)
 
 
+def repeat(run: str, params: dict[str, Any], output: str) -> None:
+    """Does again what a finished run did.
+
+    Args:
+        run: its folder, for messages.
+        params: its ``params.json``.
+        output: the new folder.
+
+    Raises:
+        ToolkitError: if its data are no longer the same, or this version cannot do it.
+    """
+    from toolkit.training import Settings
+
+    if params["recipe"] not in RECIPES:
+        raise ToolkitError(f"{run} was made by {params['recipe']}; rerun repeats runs of {', '.join(RECIPES)}.")
+    module = _module(params["recipe"])
+    shared = {name: value for name, value in params["options"].items() if name in options.FIELDS}
+    own = {name: value for name, value in params["options"].items() if name not in shared}
+    unknown = sorted(set(own) - set(inspect.signature(module.run).parameters))
+    if unknown:
+        raise ToolkitError(f"{run} was made with {', '.join(unknown)}, which this version of toolkit does not know: "
+                           f"install toolkit {params['versions'].get('toolkit')}.")
+    table = options.read_table(**params["table"], values={})
+    if table.fingerprint != params["fingerprint"]:
+        raise ToolkitError(f"The data have changed since {run} was made (images, labels or splits of {table.source}), "
+                           f"so its numbers cannot repeat: restore them, or begin a new run.")
+    module.run(table, output=output, settings=Settings(**shared), **own)
+
+
 def train(recipe: str, values: dict[str, Any], **own: Any) -> None:
     """Does what the commands of this module have in common.
 
@@ -54,22 +87,35 @@ def train(recipe: str, values: dict[str, Any], **own: Any) -> None:
     Raises:
         ToolkitError: if the table, the options or the folder cannot be used.
     """
-    from toolkit.training import devices, run_folders
+    from toolkit.training import run_folders
 
     settings = options.settings(values)
     run_folders.check(values["output"], resume=values["resume"])
     if settings.devices != "auto":
-        devices.strategy(settings.devices)  # before the images are read, and before anything starts TensorFlow
+        _claim(settings.devices)
     table = options.read_table(values["table"], values)
     if table.rejected:
-        click.echo(f"{len(table.rejected)} rows set aside, see rejected.csv", err=True)
-    module = importlib.import_module(f"recipes.{recipe}")
-    report = module.run(table, output=values["output"], settings=settings, resume=values["resume"], **own)
+        rows = "1 row" if len(table.rejected) == 1 else f"{len(table.rejected):,} rows"
+        click.echo(f"{rows} set aside, see {os.path.join(values['output'], 'rejected.csv')}", err=True)
+    report = _module(recipe).run(table, output=values["output"], settings=settings, resume=values["resume"], **own)
     show(report, as_json=values["as_json"])
+
+
+def _claim(devices: str) -> None:
+    """Asks for devices before the images are read, and before reading starts TensorFlow."""
+    quiet_tensorflow.load()
+    from toolkit.training.devices import strategy
+
+    strategy(devices)
+
+
+def _module(recipe: str) -> ModuleType:
+    quiet_tensorflow.load()
+    return importlib.import_module(f"recipes.{recipe}")
 
 
 def show(report: dict[str, Any], *, as_json: bool) -> None:
     """Prints a report on stdout."""
     from toolkit.evaluation import report as reports
 
-    click.echo(json.dumps(report, indent=2) if as_json else reports.text(report))
+    click.echo(json.dumps(report) if as_json else reports.text(report))

@@ -8,6 +8,7 @@ Nothing here loads TensorFlow, except that reading ``tfds:NAME`` does.
 """
 
 from toolkit.tables.errors import TableError
-from toolkit.tables.table import RejectedRow, Table, read_table
+from toolkit.tables.reading import read_table
+from toolkit.tables.table import RejectedRow, Table
 
 __all__ = ["RejectedRow", "Table", "TableError", "read_table"]

@@ -46,10 +46,11 @@ def read(source: str, columns: Columns, *, root: Path | None, require_labels: bo
         TableError: the file, its header or one of its rows cannot be used.
     """
     text, notes = _text(source)
-    header, body = _records(source, text)
+    header, body, separator = _records(source, text)
     where = {role: _column(source, header, role, getattr(columns, role), _required(role, columns, require_labels))
              for role in ("path", "label", "split", "group")}
-    rows = [number for number, _ in body]
+    body = [(row, _fitted(source, row, record, header, separator)) for row, record in body]
+    rows = [row for row, _ in body]
     cells = {role: None if column is None else [record[column] for _, record in body] for role, column in where.items()}
     folder = (root or Path(source).parent).expanduser().absolute()
     entries = Entries(
@@ -118,8 +119,8 @@ def _neighbour(source: str) -> str:
 # ---- Rows and columns -----------------------------------------------------------------------------------------------------
 
 
-def _records(source: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and (number, cells) of every row that is not blank, with as many cells as the header."""
+def _records(source: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+    """The header, (number, cells) of every row that is not blank, and the separator."""
     first = next((line for line in io.StringIO(text) if line.strip()), "")
     if not first:
         raise TableError(f"{source} is empty. Expected a CSV file with a header such as path,label,split and one row for "
@@ -135,11 +136,10 @@ def _records(source: str, text: str) -> tuple[list[str], list[tuple[int, list[st
                          f"quoted, and every quote closed.") from error
     start = next(i for i, (_, record) in enumerate(records) if any(record))
     header = records[start][1]
-    body = [(number - start, _fitted(source, number - start, record, header, separator))
-            for number, record in records[start + 1 :] if any(record)]
+    body = [(number - start, record) for number, record in records[start + 1 :] if any(record)]
     if not body:
         raise TableError(f"{source} has a header ({listed(header)}) and no rows. Add one row for each image.")
-    return header, body
+    return header, body, separator
 
 
 def _fitted(source: str, row: int, record: list[str], header: list[str], separator: str) -> list[str]:
@@ -170,11 +170,11 @@ def _column(source: str, header: list[str], role: str, name: str | None, require
                          f"all but one (columns: {listed(header)}).")
     if not required:
         return None
-    option = f"name the right one with --{role}-column"
-    if role == "path" and (len(header) == 1 or any(paths.is_image_name(cell) for cell in header)):
-        option += ", and make sure that the first line is a header such as path,label,split, not an image"
-    raise TableError(f"{source} has no column '{name}'; its columns are {listed(_named(header))}. Rename one, or {option}."
-                     f"{suggestion(name, header)}")
+    hint = ""
+    if any(paths.is_image_name(cell) for cell in header):
+        hint = " The first line must be a header such as path,label,split."
+    raise TableError(f"{source} has no column '{name}'; its columns are {listed(_named(header))}. Rename the right one, or "
+                     f"name it with --{role}-column.{suggestion(name, header)}{hint}")
 
 
 def _named(header: list[str]) -> list[str]:

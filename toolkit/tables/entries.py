@@ -28,6 +28,7 @@ class Entries:
         rows: n numbers of the rows, ascending, from 1.
         by_row: the user knows rows by number (a CSV), not by name (files, arrays).
         label_column: name of the column of labels, for messages; None if the source has no labels.
+        how_unlabelled: how the user makes a row unlabelled, for messages.
         array: (N, H, W) or (N, H, W, C) uint8 images, or None for files.
         notes: sentences for the report.
     """
@@ -41,6 +42,7 @@ class Entries:
     rows: list[int] = field(default_factory=list)
     by_row: bool = False
     label_column: str | None = "label"
+    how_unlabelled: str = "leave it empty for unlabelled"
     array: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
 

@@ -75,7 +75,8 @@ def read_files(files: Iterable[str | os.PathLike[str]]) -> Entries:
 def _entries(source: str, top: Path, found: list[tuple[str, str, str | None]], notes: list[str]) -> Entries:
     names, labels, splits = (list(column) for column in zip(*found))
     inputs = [os.path.abspath(top / name) for name in names]
-    return Entries(source, names, inputs, labels, None if splits[0] is None else splits, notes=notes)
+    return Entries(source, names, inputs, labels, None if splits[0] is None else splits, notes=notes,
+                   how_unlabelled="move the image to a folder called unlabelled")
 
 
 def _folders(source: str, place: Path) -> list[str]:

@@ -17,6 +17,7 @@ from PIL import Image
 JPEG, PNG, PILLOW = 0, 1, 2
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_PLAIN_HEADER = re.compile(rb"\x08[\0\x02]\0\0[\0\x01]")  # bits, colour, compression, filter, interlacing
 _PNG_CRITICAL = {b"IHDR", b"IDAT", b"IEND"}
 _PNG_REFUSED = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}  # transparency and animation
 _PNG_LARGEST_EXTRA = 1 << 20
@@ -71,10 +72,8 @@ def jpeg_is_plain(data: bytes) -> bool:
 
 def _sampled_as_usual(frame: bytes) -> bool:
     """Whether the first component of a frame is sampled once or twice in each direction and the others once."""
-    factors = [(factor >> 4, factor & 15) for factor in frame[7::3]]
-    luma, *chroma = factors or [(0, 0)]
-    whole = {(1, 1)}
-    return set(chroma) <= whole and (luma in ((1, 1), (2, 1), (1, 2), (2, 2)) if chroma else luma in whole)
+    first, *others = frame[7::3] or b"\0"
+    return first in (0x11, 0x21, 0x12, 0x22) and set(others) <= {0x11}
 
 
 def _add_scan(precision: dict[int, list[int]], scan: bytes, progressive: bool) -> bool:
@@ -101,7 +100,7 @@ def png_is_plain(data: bytes) -> bool:
         name, end = data[position + 4 : position + 8], position + 8 + length
         if zlib.crc32(memoryview(data)[position + 4 : end]) != int.from_bytes(data[end : end + 4]):
             return False
-        if name == b"IHDR" and (data[end - 5], data[end - 4]) not in ((8, 0), (8, 2)):  # bits, type of colour
+        if name == b"IHDR" and not _PNG_PLAIN_HEADER.fullmatch(data, position + 16, end):
             return False
         if name == b"IEND":
             return True

@@ -35,7 +35,7 @@ _PIXELS_AT_ONCE = 1 << 25
 _BYTES_AT_ONCE = MAX_BYTES
 _STRIP_PIXELS = 1 << 18
 _FILES_A_ROUND = 256
-_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM")
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,8 @@ def check(path: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
 
 def _size(path: str) -> int:
     """Bytes of an ordinary file that is neither empty nor too large."""
+    if not path:
+        raise Unusable("missing", "the path is blank: write the path of an image")
     if is_web_address(path):
         raise Unusable("missing", "this is a web address, and nothing is downloaded: save the image as a file")
     with image_problems.of_access(path):

@@ -72,8 +72,8 @@ def refuse_special(status: os.stat_result, max_bytes: int) -> None:
 
 # ---- Its content ----------------------------------------------------------------------------------------------------------
 
-_SIGNATURES = ((b"\xff\xd8\xff", "JPEG", b"\xff\xd9"), (b"\x89PNG", "PNG", b"IEND\xaeB`\x82"), (b"GIF8", "GIF", b";"),
-               (b"RIFF", "WebP", b""), (b"II*\0", "TIFF", b""), (b"MM\0*", "TIFF", b""), (b"BM", "BMP", b""))
+_SIGNATURES = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND\xaeB`\x82", b"GIF8": b";", b"RIFF": b"", b"II*\0": b"",
+               b"MM\0*": b"", b"BM": b""}  # how images begin -> how they end, where that is fixed
 _OTHERS = ((b"%PDF", "a PDF document"), (b"%!PS", "a PostScript drawing"), (b"8BPS", "a Photoshop file"),
            (b"\0\0\1\0", "an icon (ICO)"), (b"SIMPLE  =", "a FITS file"), (b"\x89HDF", "an HDF5 file"),
            (b"\xff\x0a", "a JPEG XL image"), (b"\0\0\0\x0cJXL ", "a JPEG XL image"))
@@ -93,7 +93,7 @@ def of_header(data: bytes) -> Iterator[None]:
     except MemoryError as error:
         raise Unusable("too_large", "there is not enough memory to read the image: reduce it") from error
     except Exception as error:  # as for pixels
-        raise _damaged(data, error) from error
+        raise (unidentified(data) if _is_text(data) else _damaged(data, error)) from error
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def of_pixels(data: bytes) -> Iterator[None]:
 def unidentified(data: bytes) -> Unusable:
     """What a file is that Pillow does not know as an image."""
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if any(data.startswith(signature) for signature, *_ in _SIGNATURES):
+    if data.startswith(tuple(_SIGNATURES)) and not _is_text(data) and (data[:4] != b"RIFF" or data[8:12] == b"WEBP"):
         return _damaged(data, ValueError("its header cannot be read"))
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return Unusable("unsupported", "this is a HEIC photograph, which is not read: convert it to JPEG or PNG")
@@ -125,22 +125,32 @@ def unidentified(data: bytes) -> Unusable:
         return Unusable("not_an_image", "this is an SVG drawing, not a picture made of pixels: convert it to PNG")
     if head.startswith((b"<!doctype", b"<html")) or b"<html" in head:
         return Unusable("not_an_image", "this is a web page, perhaps a failed download: fetch the image again")
-    if not any(byte < 9 for byte in head) and head:
+    if _is_text(data):
         return Unusable("not_an_image", "this is a text file, not an image")
     return Unusable("not_an_image", "the file is not an image of a known format")
 
 
+def _is_text(data: bytes) -> bool:
+    """Whether a file begins as UTF-8 text does."""
+    head = data[:1024]
+    return min(head) >= 9 and "\ufffd" not in head.decode("utf-8", "replace")[:-1]  # the last character may be cut
+
+
 def _damaged(data: bytes, error: BaseException) -> Unusable:
     """An image whose beginning is right: cut off if its end is missing, else corrupt."""
-    ends = [end for signature, _, end in _SIGNATURES if data.startswith(signature) and end]
-    cut = any(end not in data[-64:] for end in ends) if ends else _speaks_of_an_end(error)
-    if cut:
+    if _is_cut(data, error):
         return Unusable("truncated", f"the image is cut off after {len(data):,} bytes ({brief(error)}): copy or download "
                                      f"it again")
     return Unusable("corrupt", f"the image is damaged ({brief(error)}): copy or download it again")
 
 
-def _speaks_of_an_end(error: BaseException) -> bool:
+def _is_cut(data: bytes, error: BaseException) -> bool:
+    """Whether the end of an image is missing, by its format if that tells, else by what the decoder said."""
+    end = next((end for signature, end in _SIGNATURES.items() if data.startswith(signature)), b"")
+    if end:
+        return end not in data[-64:]
+    if data.startswith(b"RIFF"):
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
     return isinstance(error, EOFError) or any(
         word in str(error).lower() for word in ("truncated", "unexpected end", "not enough", "eof", "buffer"))
 

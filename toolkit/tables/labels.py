@@ -70,9 +70,10 @@ def refuse_unknown(entries: Entries, class_names: Sequence[str], what: str) -> N
     first = unknown[0]
     label = entries.labels[first]
     more = f" ({counted(len(unknown), 'such row')} in all.)" if len(unknown) > 1 else ""
+    meant = "" if _NUMBER.fullmatch(label) else suggestion(label, class_names)
     raise TableError(f"{entries.where(first, entries.label_column)}: label '{label}' is not among the {what} "
-                     f"({listed(class_names)}). Correct it, or leave it empty for unlabelled."
-                     f"{suggestion(label, class_names)}{more}")
+                     f"({listed(class_names)}). Correct it, or {entries.how_unlabelled}."
+                     f"{meant}{more}")
 
 
 def _refuse_no_training(entries: Entries, training: Counter[str]) -> None:
@@ -142,8 +143,8 @@ def notes(entries: Entries) -> list[str]:
         first.setdefault(label, i)
     counts = Counter(label for label in entries.labels if label)
     sentences = [
-        f"'{label}' is taken as a class ({counted(counts[label], 'row')}, first: {entries.short(first[label])}); for "
-        f"unlabelled, write an empty cell." for label in counts if label.lower() in _BLANK_WORDS]
+        f"'{label}' is taken as a class ({counted(counts[label], 'row')}, first: {entries.short(first[label])}); if it "
+        f"means unlabelled, {entries.how_unlabelled.replace('for unlabelled', 'instead')}." for label in counts if label.lower() in _BLANK_WORDS]
     for alike in _alike(counts):
         sentences.append(f"The labels {' and '.join(repr(label) for label in alike)} differ only in how they are written "
                          f"and are taken as different classes (first: {entries.short(first[alike[0]])} and "
@@ -160,15 +161,55 @@ def _alike(labels: Counter[str]) -> list[list[str]]:
     return [same for same in groups.values() if len(same) > 1]
 
 
-def tiny_classes(entries: Entries, labels: Sequence[str]) -> list[str]:
+def tiny_classes(names: Sequence[str]) -> list[str]:
     """A note on classes with one training row.
 
     Args:
-        entries: the rows, for their source.
-        labels: of the labelled training rows.
+        names: labels of the labelled training rows.
     """
-    single = [label for label, count in Counter(labels).items() if count == 1]
+    single = {name for name, count in Counter(names).items() if count == 1}
     if not single:
         return []
     return [f"{counted(len(single), 'class has', 'classes have')} a single labelled training row: "
-            f"{listed(in_order(set(single)))}. Little can be learnt from it."]
+            f"{listed(in_order(single))}. Little can be learnt from it."]
+
+
+# ---- The class map ----------------------------------------------------------------------------------------------------
+
+
+def class_map(entries: Entries, kept: Sequence[int], class_names: Sequence[str] | None, require_labels: bool
+              ) -> tuple[tuple[str, ...], list[str]]:
+    """The names of the classes, in the order of their numbers.
+
+    Args:
+        entries: all rows; their labels have passed the refusals above.
+        kept: indices of the usable ones.
+        class_names: those of a trained model, or None.
+        require_labels: the classes are those of the usable training rows, at least two; else of all usable rows.
+
+    Returns:
+        The names, and notes on classes that lost all their rows.
+
+    Raises:
+        TableError: with what could be used, too few classes are left, or a class has only validation or test rows.
+    """
+    if class_names is not None:
+        return tuple(class_names), []
+    usable = [i for i in kept if entries.labels[i]]
+    if not require_labels:
+        return in_order({entries.labels[i] for i in usable}), []
+    before = Counter(label for i, label in enumerate(entries.labels) if label and entries.in_training(i))
+    names = {entries.labels[i] for i in usable if entries.in_training(i)}
+    lost = in_order(set(before) - names)
+    if len(names) < 2:
+        raise TableError(f"{entries.source}: all labelled training rows of {listed(lost)} were set aside, since their images "
+                         f"cannot be used, and {f'only {names.pop()} is' if names else 'no class is'} left. A classifier "
+                         f"needs at least two classes: mend the images (--on-bad-image fail names the first).")
+    for i in sorted(usable):
+        if entries.labels[i] not in names:
+            label = entries.labels[i]
+            raise TableError(f"{entries.where(i, entries.label_column)}: label '{label}' has no training row left, since "
+                             f"{counted(before[label], 'image')} of it cannot be used. Mend them, or leave out the class.")
+    return in_order(names), [f"{counted(len(lost), 'class has', 'classes have')} lost all labelled training rows, since their "
+                             f"images cannot be used, and {'is' if len(lost) == 1 else 'are'} not learnt: {listed(lost)}."
+                             ] if lost else []

@@ -10,23 +10,17 @@ from toolkit.tables.entries import Entries
 from toolkit.tables.errors import TableError, counted
 
 
-def refuse_contradictions(entries: Entries) -> None:
-    """Raises ``TableError`` if one file, however its path is written, has two labels."""
-    for rows in _alike(entries, _files(entries)):
-        first = next((i for i in rows if entries.labels[i]), None)
-        other = next((i for i in rows if entries.labels[i] and entries.labels[i] != entries.labels[first]), None)
-        if other is not None:
-            raise TableError(
-                f"{entries.source}: {entries.names[first]} is labelled '{entries.labels[first]}' in {entries.short(first)} "
-                f"and '{entries.labels[other]}' in {entries.short(other)}. Keep the right one.")
-
-
 def notes_on_files(entries: Entries) -> list[str]:
-    """Notes on files that several rows name."""
+    """Notes on files that several rows name, however their paths are written.
+
+    Raises:
+        TableError: one file has two labels.
+    """
     copies, blanks = [], []
-    for rows in _alike(entries, _files(entries)):
+    for rows in _alike(_files(entries)):
         labelled = [i for i in rows if entries.labels[i]]
         blank = [i for i in rows if not entries.labels[i]]
+        _refuse_contradiction(entries, labelled)
         copies += [(same[0], i) for same in (labelled, blank) for i in same[1:]]
         blanks += [(labelled[0], blank[0])] if labelled and blank else []
     return [
@@ -35,6 +29,15 @@ def notes_on_files(entries: Entries) -> list[str]:
         *_note(entries, blanks, lambda count: f"{counted(count, 'file is', 'files are')} both in a labelled row and in an "
                                               f"unlabelled one"),
     ]
+
+
+def _refuse_contradiction(entries: Entries, labelled: list[int]) -> None:
+    for other in labelled[1:]:
+        first = labelled[0]
+        if entries.labels[other] != entries.labels[first]:
+            raise TableError(
+                f"{entries.source}: {entries.names[first]} is labelled '{entries.labels[first]}' in {entries.short(first)} "
+                f"and '{entries.labels[other]}' in {entries.short(other)}. Keep the right one.")
 
 
 def notes_on_contents(entries: Entries, kept: Sequence[int], checksums: Sequence[str]) -> list[str]:
@@ -46,19 +49,19 @@ def notes_on_contents(entries: Entries, kept: Sequence[int], checksums: Sequence
         checksums: of the image of each of those.
     """
     crossing, conflicts = [], []
-    for rows in _alike(entries, zip(kept, checksums)):
+    for rows in _alike(zip(kept, checksums)):
         training = [i for i in rows if entries.splits and entries.splits[i] == "train"]
         held_out = [i for i in rows if entries.splits and entries.splits[i] != "train"]
         crossing += [(training[0], i) for i in held_out if training]
         labelled = [i for i in rows if entries.labels[i]]
         conflicts += [(labelled[0], i) for i in labelled[1:] if entries.labels[i] != entries.labels[labelled[0]]]
     return [
-        *_note(entries, crossing, lambda count: f"Leak: {counted(count, 'validation or test row shows', 'validation or test rows show')} "
-                                                f"an image that is also a training row, byte for byte: scores on "
-                                                f"{'it' if count == 1 else 'them'} are too good"),
+        *_note(entries, crossing, lambda count: f"Leak: {counted(count, 'validation or test row')} "
+                                                f"{'shows' if count == 1 else 'show'} an image that is also a training "
+                                                f"row, byte for byte, so that the scores are too good"),
         *_note(entries, conflicts, lambda count: f"{counted(count, 'row has', 'rows have')} the same image, byte for byte, "
-                                                 f"as a row with another label: {'one' if count == 1 else 'half'} of the "
-                                                 f"labels must be wrong"),
+                                                 f"as a row with another label: one of the two labels must be "
+                                                 f"wrong"),
     ]
 
 
@@ -68,7 +71,7 @@ def note_on_groups(entries: Entries) -> list[str]:
         return []
     named = ((i, group) for i, group in enumerate(entries.groups) if group)
     crossing = []
-    for rows in _alike(entries, named):
+    for rows in _alike(named):
         training = [i for i in rows if entries.splits[i] == "train"]
         held_out = [i for i in rows if entries.splits[i] != "train"]
         crossing += [(training[0], held_out[0])] if training and held_out else []
@@ -83,7 +86,7 @@ def _files(entries: Entries) -> Iterable[tuple[int, str]]:
     return ((i, os.path.realpath(path) if "\0" not in path else path) for i, path in enumerate(entries.inputs) if path)
 
 
-def _alike(entries: Entries, keys: Iterable[tuple[int, Hashable]]) -> Iterable[list[int]]:
+def _alike(keys: Iterable[tuple[int, Hashable]]) -> Iterable[list[int]]:
     """Lists of the indices that share a key, two or more, in the order of the rows."""
     found: dict[Hashable, list[int]] = defaultdict(list)
     for index, key in keys:

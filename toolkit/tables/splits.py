@@ -8,15 +8,83 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from toolkit.tables.errors import counted, listed
+from toolkit.tables.labels import tiny_classes
 
 TEST_RATIO, VALIDATION_RATIO = 0.2, 0.1
 FEWEST_FOR_VALIDATION = 200
 """Labelled training rows below which none becomes validation."""
 _TEST_STREAM, _VALIDATION_STREAM, _LABEL_STREAM = 1, 2, 3  # told apart, so that no choice repeats another's draws
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What may be chosen where the source does not say.
+
+    Attributes:
+        choose: splits may be; else all rows of a source without splits are test rows.
+        seed: of the splits.
+        labels_per_class: training labels to keep, or None for all.
+        label_seed: of those.
+    """
+
+    choose: bool = True
+    seed: int = 0
+    labels_per_class: int | None = None
+    label_seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Assigned:
+    """Labels, some perhaps blanked, (n,) int64; splits, (n,) object; and notes on both."""
+
+    labels: np.ndarray
+    splits: np.ndarray
+    notes: list[str]
+
+
+def assign(labels: np.ndarray, declared: np.ndarray | None, checksums: Sequence[str], groups: np.ndarray | None,
+           class_names: Sequence[str], policy: Policy) -> Assigned:
+    """Splits the rows: test first, then the few labels are kept, then validation is taken from training.
+
+    Args:
+        labels: (n,) class numbers, -1 for unlabelled, in canonical order.
+        declared: (n,) splits that the source names, or None.
+        checksums: n, of the images.
+        groups: (n,) group names, "" for none; or None.
+        class_names: C names.
+        policy: what may be chosen.
+    """
+    if not policy.choose:
+        return Assigned(labels, np.full(len(labels), "test", object) if declared is None else declared, [])
+    splits = choose(labels, checksums, groups, seed=policy.seed) if declared is None else declared
+    training = labels[(splits == "train") & (labels >= 0)]
+    notes = tiny_classes([class_names[label] for label in training])
+    if policy.labels_per_class is not None:
+        labels, few = with_few_labels(labels, splits, policy.labels_per_class, class_names, seed=policy.label_seed)
+        notes += few
+    has_validation = bool((splits == "validation").any())
+    if not has_validation:
+        ratio = VALIDATION_RATIO / (1 - TEST_RATIO) if declared is None else VALIDATION_RATIO
+        splits = with_validation(splits, labels, checksums, groups, ratio=ratio, seed=policy.seed)
+    return Assigned(labels, splits, notes + _notes(labels, splits, declared is not None, has_validation, policy.seed))
+
+
+def _notes(labels: np.ndarray, splits: np.ndarray, declared: bool, had_validation: bool, seed: int) -> list[str]:
+    train, validation, test = (int(((splits == split) & (labels >= 0)).sum()) for split in ("train", "validation", "test"))
+    few = f"There is no validation, since {counted(train, 'labelled training row')} are fewer than {FEWEST_FOR_VALIDATION}."
+    notes = []
+    if not declared:
+        notes.append(f"The table names no splits. Its labelled rows were split by seed {seed}, class by class: {train:,} "
+                     f"training, {validation:,} validation, {test:,} test.{'' if validation else ' ' + few}")
+    elif not had_validation:
+        notes.append(f"The table names no validation rows: {validation:,} of {train + validation:,} labelled training rows "
+                     f"became validation (split seed {seed})." if validation else few)
+    return notes + ([] if test else ["There is no labelled test row, so nothing will be scored on test rows."])
 
 
 def choose(labels: np.ndarray, checksums: Sequence[str], groups: Sequence[str] | None, *, seed: int) -> np.ndarray:
@@ -135,7 +203,7 @@ def _take(labels: np.ndarray, units: np.ndarray, ratio: float, seed: list[int], 
               for stratum, members in strata.items()}
     for stratum, order in orders.items():  # the whole part of each class's share
         choice.take_up_to(order, int(targets[stratum] + 1e-9))
-    ties = np.random.default_rng(seed).permutation(len(labels) + 1)
+    ties = np.random.default_rng(seed).permutation(int(labels.max(initial=0)) + 1)
     missing = {stratum: targets[stratum] - choice.count(orders[stratum]) for stratum in orders}
     total = int(ratio * choice.num_labelled + 0.5)
     for stratum in sorted(orders, key=lambda stratum: (-missing[stratum], ties[stratum])):  # then the largest remainders
@@ -201,7 +269,7 @@ class _Choice:
     def _take(self, unit: int) -> bool:
         if any(self.left[label] <= count for label, count in self.counts[unit].items()):
             return False
-        self.left -= self.counts[unit]
+        self.left.subtract(self.counts[unit])
         self.num_taken += self.sizes[unit]
         self.taken.add(unit)
         return True

@@ -128,7 +128,8 @@ def find_learning_rate(model: keras.Model, batches: Batches, *, lowest: float = 
 
 def _try(model: keras.Model, batches: Batches, steps: int, callback: keras.callbacks.Callback) -> None:
     """Trains ``steps`` steps and puts weights and optimizer back."""
-    model.optimizer.build(model.trainable_variables)
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
     state = checkpoints.get_state(model)
     model.fit(batches(0), steps_per_epoch=steps, epochs=1, verbose=0, callbacks=[callback], shuffle=False)
     checkpoints.set_state(model, state)

@@ -79,7 +79,8 @@ def fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: P
         Interrupted: on Ctrl-C, with the best weights so far in the model.
         ToolkitError: if the loss is no longer finite.
     """
-    model.optimizer.build(model.trainable_variables)
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
     keeper = _Keeper(plan, validation)
     keeper.set_model(model)
     done = keeper.restore_or_begin()

@@ -29,6 +29,8 @@ def predict(classifier: keras.Model, table: Table, indices: np.ndarray | None = 
         ToolkitError: if an image can no longer be read.
     """
     indices = np.arange(len(table)) if indices is None else indices
+    if not len(indices):
+        return np.zeros((0, classifier.output_shape[-1]), np.float32)
     batches = inputs.evaluation_batches(table, indices, preprocessing=classifiers.preprocessing_of(classifier),
                                         batch_size=batch_size)
     with Progress("predicting", len(indices)) as progress:

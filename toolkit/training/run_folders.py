@@ -83,8 +83,12 @@ class RunFolder:
             self._lock.close()
 
 
-def check(output: str | Path, *, resume: bool = False) -> None:
+def check(output: str | Path, *, resume: bool | None = False) -> None:
     """Refuses a folder that no run can begin or be resumed in; ``begin`` does so too, but needs the table.
+
+    Args:
+        output: the folder.
+        resume: whether a run in it shall go on; None: as False, where the command has no such option to recommend.
 
     Raises:
         ToolkitError: if it is a file, or holds something that is not the run to resume.
@@ -98,7 +102,7 @@ def check(output: str | Path, *, resume: bool = False) -> None:
     except OSError as error:
         raise ToolkitError(f"--output {path} cannot be read: {error.strerror or error}.") from error
     if full and not (begun and resume):
-        advice = "--resume to continue it, or another --output" if begun else "another --output"
+        advice = "--resume to continue it, or another --output" if begun and resume is not None else "another --output"
         raise ToolkitError(f"--output {path} is not empty, and nothing is overwritten: use {advice}.")
 
 

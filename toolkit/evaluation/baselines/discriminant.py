@@ -38,7 +38,7 @@ NAME = "linear discriminant analysis"
 GRID = (0.001, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97)
 NUM_FOLDS = 5
 MAX_ROWS_TO_CHOOSE = 5000
-MAX_TEMPERATURE = 1000.0
+MAX_TEMPERATURE = 1e6
 ROWS_AT_ONCE = 8192
 NOT_CHOSEN = {"folds": 0, "rows_to_choose": 0, "cross_validated_log_loss": None, "cross_validated_accuracy": None}
 
@@ -184,7 +184,7 @@ def _temperature(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
     result = optimize.minimize_scalar(loss, bounds=(0, np.log(MAX_TEMPERATURE)), method="bounded",
                                       options={"xatol": 0.02})
-    return float(result.fun), float(np.exp(result.x))
+    return max(0.0, float(result.fun)), float(np.exp(result.x))
 
 
 def _guessed_temperature(features: np.ndarray, moments: _Moments) -> float:

@@ -28,7 +28,7 @@ def build(table: Table, probabilities: np.ndarray, *, recipe: str, training: Map
         probabilities: (n, C), in the order of the table.
         recipe: what made them, in words ("fine-tuning").
         training: anything JSON-serialisable on how it was trained.
-        baselines: name in words -> (n, C) probabilities.
+        baselines: name in words -> (t, C) probabilities of the t labelled test rows, in the order of the table.
         control: the baseline that the verdict is against; None: no verdict.
         seed: of the bootstrap.
 
@@ -44,13 +44,14 @@ def build(table: Table, probabilities: np.ndarray, *, recipe: str, training: Map
     if control is not None and control not in baselines:
         raise ValueError(f"The control {control!r} is not among the baselines ({', '.join(baselines)}).")
     probabilities = normalised(table, probabilities)
-    beside = {name: normalised(table, values) for name, values in baselines.items()}
+    of_test = table.select(table.labelled("test"))
+    beside = {name: normalised(of_test, values) for name, values in baselines.items()}
     test, validation = (_scores(table, probabilities, split, seed) for split in ("test", "validation"))
-    comparisons = {name: _comparison(table, probabilities, values, recipe, name) for name, values in beside.items()
-                   if test is not None}
+    comparisons = {name: _comparison(of_test, probabilities[table.labelled("test")], values, recipe, name)
+                   for name, values in beside.items() if test is not None}
     return {
         "recipe": recipe, "data": _data(table), "training": dict(training), "validation": validation, "test": test,
-        "baselines": {name: _scores(table, values, "test", seed) for name, values in beside.items()},
+        "baselines": {name: _scores(of_test, values, "test", seed) for name, values in beside.items()},
         "comparisons": comparisons,
         "control": control,
         "verdict": _verdict(table, test, comparisons, recipe, control),
@@ -83,12 +84,10 @@ def _scores(table: Table, probabilities: np.ndarray, split: str, seed: int) -> d
     return metrics.scores(table.labels[rows], probabilities[rows], table.class_names, groups=groups, seed=seed)
 
 
-def _comparison(table: Table, first: np.ndarray, second: np.ndarray, first_name: str,
+def _comparison(of_test: Table, first: np.ndarray, second: np.ndarray, first_name: str,
                 second_name: str) -> dict[str, Any]:
-    rows = table.labelled("test")
-    groups = None if table.groups is None else table.groups[rows]
-    return comparison.compare(table.labels[rows], first[rows], second[rows], first_name=first_name,
-                              second_name=second_name, groups=groups)
+    return comparison.compare(of_test.labels, first, second, first_name=first_name, second_name=second_name,
+                              groups=of_test.groups)
 
 
 def _verdict(table: Table, scores: dict[str, Any] | None, comparisons: dict[str, dict], recipe: str,

@@ -37,9 +37,8 @@ def write(output: Path, table: Table, probabilities: np.ndarray, report: Mapping
     """
     output = Path(output)
     names = table.class_names
-    header = ["row", "input", "split", "label", "status", "prediction", "confidence",
-              *(f"probability_{name}" for name in names)]
-    write_csv(output / "predictions.csv", header, _predictions(table, normalised(table, probabilities)))
+    lines = prediction_lines(table, probabilities)
+    write_csv(output / "predictions.csv", next(lines), lines)
     rejected = (row for _, _, row in _in_input_order(table) if row is not None)
     write_csv(output / "rejected.csv", ["row", "input", "reason", "message"],
               ([row.row, row.input, row.reason, row.message] for row in rejected))
@@ -84,8 +83,16 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def _predictions(table: Table, probabilities: np.ndarray) -> Iterator[list[Any]]:
-    """Lines of predictions.csv in the order of the input."""
+def prediction_lines(table: Table, probabilities: np.ndarray) -> Iterator[list[Any]]:
+    """Lines of predictions.csv: the header, then every row in the order of the input, the rejected ones among them.
+
+    Args:
+        table: of n rows.
+        probabilities: (n, C), in the order of the table.
+    """
+    yield ["row", "input", "split", "label", "status", "prediction", "confidence",
+           *(f"probability_{name}" for name in table.class_names)]
+    probabilities = normalised(table, probabilities)
     predictions, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
     blank = [""] * (2 + len(table.class_names))
     for row, index, rejected in _in_input_order(table):

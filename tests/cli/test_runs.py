@@ -1,0 +1,183 @@
+"""evaluate, predict, compare, rerun on finished runs, and the list of backbones."""
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+Toolkit = Callable[..., Result]
+Runs = tuple[Path, Result]
+ROOT = Path(__file__).parents[2]
+
+
+def lines(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_evaluate_scores_the_test_rows(fine_tuned: Runs, photos: Path, tmp_path: Path, toolkit: Toolkit) -> None:
+    folder, _ = fine_tuned
+    result = toolkit("evaluate", folder, photos, "--json", "--output", tmp_path / "evaluation")
+    assert result.exit_code == 0
+    report, trained = json.loads(result.stdout), json.loads((folder / "report.json").read_text())
+    assert report["test"] == pytest.approx(trained["test"]) or report["test"]["accuracy"] == trained["test"]["accuracy"]
+    assert report["baselines"] == {} and report["verdict"]["code"] is None
+    written = tmp_path / "evaluation"
+    assert (written / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+    assert json.loads((written / "report.json").read_text()) == report
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 20), ("validation", 8), ("all", 40)])
+def test_evaluate_other_splits(split: str, count: int, fine_tuned: Runs, photos: Path, toolkit: Toolkit) -> None:
+    report = json.loads(toolkit("evaluate", fine_tuned[0], photos, "--split", split, "--json").stdout)
+    assert report["test"]["count"] == count
+    assert any("What is called test here" in note for note in report["notes"])
+
+
+def test_evaluate_prints_a_report_on_a_table_without_splits(fine_tuned: Runs, photos: Path, toolkit: Toolkit) -> None:
+    table = photos.with_name("no-splits.csv")
+    table.write_text("path,label\n0.png,dark\n1.png,light\n2.png,dark\n3.png,\n")
+    result = toolkit("evaluate", fine_tuned[0] / "model.keras", table)
+    assert result.exit_code == 0 and "test, 3 images" in result.stdout and "Confusion matrix" in result.stdout
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    ("path\n0.png\n", "no labelled test rows"),
+    ("path,label\n0.png,grey\n", "grey"),
+    ("path,label,split\n0.png,dark,train\n", "no labelled test rows")])
+def test_evaluate_refuses_tables_it_cannot_score(content: str, words: str, fine_tuned: Runs, photos: Path,
+                                                 tmp_path: Path, toolkit: Toolkit) -> None:
+    photos.with_name("unscored.csv").write_text(content)
+    result = toolkit("evaluate", fine_tuned[0], photos.with_name("unscored.csv"), "--output", tmp_path / "evaluation")
+    assert (result.exit_code, result.stdout) == (1, "") and words in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "evaluation").exists()
+
+
+def test_predict_writes_a_line_for_every_row(fine_tuned: Runs, photos: Path, tmp_path: Path, toolkit: Toolkit) -> None:
+    folder, _ = fine_tuned
+    printed = toolkit("predict", folder, photos)
+    written = toolkit("predict", folder, photos, "--output", tmp_path / "new.csv")
+    assert (printed.exit_code, written.exit_code, written.stdout) == (0, 0, "")
+    assert printed.stdout_bytes == (tmp_path / "new.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+    again = toolkit("predict", folder, photos, "--output", tmp_path / "new.csv")
+    assert again.exit_code == 1 and "exists already" in again.stderr
+
+
+def test_predict_image_files(fine_tuned: Runs, photos: Path, toolkit: Toolkit) -> None:
+    names = [str(photos.with_name(name)) for name in ("1.png", "broken.png", "no-such.png", "0.png")]
+    rows = lines(toolkit("predict", fine_tuned[0], *names).stdout)
+    assert [row["input"] for row in rows] == names
+    assert [row["status"] for row in rows] == ["ok", "rejected", "rejected", "ok"]
+    assert [row["prediction"] in ("dark", "light") for row in rows] == [True, False, False, True]
+
+
+@pytest.mark.parametrize(("name", "status"), [("0.png", "ok"), ("broken.png", "rejected")])
+def test_predict_one_image_file(name: str, status: str, fine_tuned: Runs, photos: Path, toolkit: Toolkit) -> None:
+    assert [row["status"] for row in lines(toolkit("predict", fine_tuned[0], photos.with_name(name)).stdout)] == [status]
+
+
+def test_predict_a_folder_of_images(fine_tuned: Runs, photos: Path, tmp_path: Path, toolkit: Toolkit) -> None:
+    for name in ("2.png", "3.png"):
+        shutil.copy(photos.with_name(name), tmp_path)
+    assert [row["status"] for row in lines(toolkit("predict", fine_tuned[0], tmp_path).stdout)] == ["ok", "ok"]
+
+
+def test_a_name_that_is_no_text_goes_out_as_it_came_in(fine_tuned: Runs, photos: Path, tmp_path: Path,
+                                                       toolkit: Toolkit) -> None:
+    name = str(tmp_path / "caf\udce9.png")  # latin-1 bytes on a UTF-8 disk
+    shutil.copy(photos.with_name("0.png"), name)
+    result = toolkit("predict", fine_tuned[0], name)
+    assert result.exit_code == 0 and b"caf\xe9.png" in result.stdout_bytes
+
+
+@pytest.mark.parametrize("arguments", [("evaluate", "{run}", "table.csv"), ("predict", "{run}", "table.csv")])
+def test_what_is_no_run_is_refused(arguments: tuple[str, ...], photos: Path, tmp_path: Path, toolkit: Toolkit) -> None:
+    for run in (tmp_path, tmp_path / "no-such", photos):
+        result = toolkit(*(argument.format(run=run) for argument in arguments))
+        assert (result.exit_code, result.stdout) == (1, "") and str(run) in result.stderr
+
+
+def test_compare(fine_tuned: Runs, probed: Runs, toolkit: Toolkit) -> None:
+    runs = (fine_tuned[0], probed[0])
+    printed, result = toolkit("compare", *runs), toolkit("compare", *runs, "--json")
+    assert (printed.exit_code, result.exit_code) == (0, 0)
+    assert "12 test rows, 2 classes" in printed.stdout and str(runs[1]) in printed.stdout
+    assert [run["recipe"] for run in json.loads(result.stdout)["runs"]] == ["fine-tuning", "linear probe"]
+
+
+def test_compare_refuses_a_single_run(fine_tuned: Runs, tmp_path: Path, toolkit: Toolkit) -> None:
+    for runs in ((fine_tuned[0],), (fine_tuned[0], tmp_path)):
+        result = toolkit("compare", *runs)
+        assert (result.exit_code, result.stdout) == (1, "") and result.stderr.startswith("Error: ")
+
+
+@pytest.mark.parametrize("kind", ["fine_tuned", "probed"])
+def test_rerun_repeats_the_numbers(kind: str, request: pytest.FixtureRequest, tmp_path: Path, toolkit: Toolkit) -> None:
+    folder, _ = request.getfixturevalue(kind)
+    result = toolkit("rerun", folder, "--output", tmp_path / "again")
+    assert result.exit_code == 0 and result.stdout.startswith("The numbers repeat: ")
+    assert (tmp_path / "again" / "predictions.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+
+
+def test_rerun_says_how_far_numbers_differ(probed: Runs, tmp_path: Path, toolkit: Toolkit) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(probed[0], folder)
+    table = (folder / "predictions.csv").read_text().splitlines()
+    cells = table[1].split(",")
+    changed = ",".join([*cells[:7], "0.5", "0.5"])
+    (folder / "predictions.csv").write_text("\n".join([table[0], changed, *table[2:]]) + "\n")
+    params = json.loads((folder / "params.json").read_text())
+    params["versions"]["numpy"] = "1.0"
+    params["options"]["time_limit"] = 5.0
+    (folder / "params.json").write_text(json.dumps(params))
+    result = toolkit("rerun", folder)
+    assert result.exit_code == 1
+    assert "The numbers differ by up to 0." in result.stdout and "all predicted labels are the same" in result.stdout
+    assert "numpy was 1.0, now " in result.stdout and "--time-limit" in result.stdout
+    assert (tmp_path / "run-rerun" / "report.json").is_file()
+    again = toolkit("rerun", folder)
+    assert again.exit_code == 1 and "not empty" in again.stderr and "--resume" not in again.stderr
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"fingerprint": "0"}, "The data have changed"),
+    ({"recipe": "evaluate"}, "made by evaluate"),
+    ({"options": {"strength": 3}}, "made with strength, which this version of toolkit does not know"),
+    ({"table": None}, "cannot be used")])
+def test_rerun_refuses_what_it_cannot_repeat(change: dict[str, object], words: str, probed: Runs, tmp_path: Path,
+                                             toolkit: Toolkit) -> None:
+    shutil.copytree(probed[0], tmp_path / "run")
+    params = {**json.loads((tmp_path / "run" / "params.json").read_text()), **change}
+    (tmp_path / "run" / "params.json").write_text(json.dumps({k: v for k, v in params.items() if v is not None}))
+    result = toolkit("rerun", tmp_path / "run")
+    assert (result.exit_code, result.stdout) == (1, "") and words in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "run-rerun").exists()
+
+
+def test_rerun_refuses_an_unfinished_run(tmp_path: Path, toolkit: Toolkit) -> None:
+    result = toolkit("rerun", tmp_path)
+    assert result.exit_code == 1 and "holds no report.json" in result.stderr
+
+
+def test_backbones(toolkit: Toolkit) -> None:
+    from toolkit.models import catalogue
+
+    printed, result = toolkit("backbones"), toolkit("backbones", "--json")
+    assert [row["name"] for row in json.loads(result.stdout)] == list(catalogue.ENTRIES)
+    table = printed.stdout.splitlines()
+    assert table[0].split() == ["name", "size", "features", "parameters", "weights", "present", "note"]
+    assert table[1].startswith("efficientnet_lite0    224     1,280") and len(table) == len(catalogue.ENTRIES) + 1
+
+
+def test_a_broken_pipe_is_quiet() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.3)\nfrom toolkit.cli import main\n"
+                                "main(['backbones'])"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.wait()
