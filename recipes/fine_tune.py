@@ -15,7 +15,6 @@ References:
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -106,7 +105,7 @@ def train_member(table: Table, settings: Settings, folder: run_folders.RunFolder
 
 def in_float32(model: keras.Model, table: Table, settings: Settings, *, name: str) -> keras.Model:
     """The same classifier for prediction: plain float32, whatever precision and devices it was trained with."""
-    backbone = linear_probe.build_backbone(table, dataclasses.replace(settings, weights="none"))
+    backbone = linear_probe.build_backbone(table, settings)
     plain = classifiers.with_head(backbones.network(backbone), len(table.class_names), dropout=settings.dropout,
                                   name=name)
     checkpoints.set_weights(plain, checkpoints.get_weights(model))

@@ -1,5 +1,6 @@
 """Small tables of made pictures."""
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def pictures(tmp_path: Path) -> Callable[..., list[str]]:
         for name in names:
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            picture(sum(name.encode()) * 1000 + len(name)).save(path, None if path.suffix else "PNG")
+            picture(sum(os.fsencode(name)) * 1000 + len(name)).save(path, None if path.suffix else "PNG")
         return list(names)
 
     return write

@@ -122,6 +122,11 @@ def test_equal_images_across_splits_are_noted(save):
                read_table(save(**parts(x_test=np.concatenate([X[100:150], X[3:4]]), y_test=Y[[*range(100, 150), 3]]))).notes)
 
 
+def test_other_arrays_are_noted(save):
+    table = read_table(save(**parts(), mean=X.mean(axis=0)))
+    assert any("the arrays mean are not used" in note for note in table.notes)
+
+
 def test_compressed_files(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", **parts())
     (tmp_path / "a.npz").rename(tmp_path / "a.NPZ")
@@ -149,6 +154,7 @@ def test_compressed_files(tmp_path):
     ({"x_train": None, "x_test": None}, "holds the arrays y_train, y_test. Expected x_train"),
     ({"x_val": X[:9], "x_valid": X[:9]}, "holds both x_val and x_valid"),
     ({"x": X[:9]}, "Expected x_train"),
+    ({"x_test": None, "x_tset": X[100:150]}, "holds labels without images: y_test"),
     ({"x_train": np.zeros((0, 8, 8), np.uint8), "y_train": Y[:0], "x_test": None, "y_test": None}, "holds no image"),
     ({"y_test": Y[100:150] + 9}, "x_test[0]: label '13' is not among the training labels"),
     ({"y_train": np.ones(100)}, "at least two classes"),

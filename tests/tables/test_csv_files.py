@@ -59,6 +59,8 @@ def test_missing_cells_at_the_end_are_blank(write_csv):
     (b"\n \n", "is empty"),
     (b"path,label\n", r"header \(path, label\) and no rows"),
     (b"path,label\n\n , \n", "no rows"),
+    (b'"",""\n , \n', "blank cells only"),
+    (b'path,label\n"a\nb.png",cat,dog\n', "row 1: 3 cells"),
     (b"path,label\na,b.png,cat\n", r"row 1: 3 cells, but the header has 2 columns \(path, label\), separated by commas"),
     (b'path,label\n"a.png,cat\n', r"line 2: .*quote"),
     (b"path,label\n" + b"a" * 200_000 + b",cat\n", "line 2: field larger"),

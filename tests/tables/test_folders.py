@@ -72,6 +72,13 @@ def test_no_class_folders(tmp_path, pictures):
         read_table(tmp_path / "empty", require_labels=False)
 
 
+def test_names_that_are_no_utf_8(tmp_path, pictures):
+    pictures("caf\udce9/1.png", "dog/2\udcff.png")
+    table = read_table(tmp_path)
+    assert sorted(table.names) == ["caf\\xe9/1.png", "dog/2\\xff.png"] and table.class_names == ("caf\\xe9", "dog")
+    assert not table.rejected and all(os.path.exists(path) for path in table.inputs)
+
+
 # ---- Prediction -------------------------------------------------------------------------------------------------------
 
 

@@ -37,8 +37,8 @@ def test_links_are_followed(read, tmp_path):
 def test_exact_duplicates_are_noted_and_kept(read):
     table = read(["a.png,cat,train", "b.png,dog,train", "a.png,cat,train", "a.png,cat,train"])
     assert len(table) == 4
-    assert about(table, "another row names") == [
-        "2 rows name a file that another row names with the same label, and they count twice (first: row 1 and row 3)."]
+    assert about(table, "repeat") == ["2 rows repeat the image of another row with the same label and split, byte for byte, so "
+                                      "that the image counts twice (first: row 1 and row 3)."]
 
 
 def test_labelled_and_blank(read):

@@ -22,7 +22,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
@@ -33,7 +33,6 @@ from toolkit.inputs.augmentation import Augmentation, augment, centre_crop
 from toolkit.tables import image_files
 
 if TYPE_CHECKING:
-    from toolkit.models.backbones import Preprocessing
     from toolkit.tables import Table
 
 PREFETCHED_BATCHES = 2
@@ -41,7 +40,16 @@ _FILE_ERRORS = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.erro
                 tf.errors.FailedPreconditionError, tf.errors.PermissionDeniedError, tf.errors.DataLossError)
 
 
-def evaluation_batches(table: "Table", indices: np.ndarray, *, preprocessing: "Preprocessing", batch_size: int,
+class Preprocessing(Protocol):
+    """What is used of ``backbones.Preprocessing``, which lies in a room below: sides in pixels, and how to resize."""
+
+    image_size: int
+    resize_size: int
+    interpolation: str
+    antialias: bool
+
+
+def evaluation_batches(table: "Table", indices: np.ndarray, *, preprocessing: Preprocessing, batch_size: int,
                        reflect: bool = False) -> tf.data.Dataset:
     """Images as the model's own layers "resizing" and "centre_crop" make them, bit for bit.
 
@@ -66,7 +74,7 @@ def evaluation_batches(table: "Table", indices: np.ndarray, *, preprocessing: "P
     return batches(rows, load, batch_size, drop_remainder=False)
 
 
-def training_batches(table: "Table", indices: np.ndarray, *, preprocessing: "Preprocessing", batch_size: int,
+def training_batches(table: "Table", indices: np.ndarray, *, preprocessing: Preprocessing, batch_size: int,
                      augmentation: Augmentation, seed: int, first_step: int = 0, labels: np.ndarray | None = None
                      ) -> tf.data.Dataset:
     """An infinite stream of augmented images and labels.
@@ -166,7 +174,7 @@ def reader(table: "Table", indices: np.ndarray) -> Callable[[tf.Tensor], tf.Tens
     return _file_reader(table, indices) if table.array is None else _array_reader(table)
 
 
-def resize(image: tf.Tensor, preprocessing: "Preprocessing") -> tf.Tensor:
+def resize(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     """Resizes the largest centred square, by the function that ``keras.layers.Resizing`` calls.
 
     Args:

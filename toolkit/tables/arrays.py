@@ -50,9 +50,13 @@ def read(source: str) -> Entries:
 def _entries(source: str, file: "np.lib.npyio.NpzFile") -> Entries:
     present = [(split, _one_of(source, images, file.files), _one_of(source, labels, file.files))
                for split, images, labels in _PARTS]
+    alone = [labels for _, images, labels in present if images is None and labels is not None]
     present = [part for part in present if part[1] is not None]
     if not present or (len(present) > 1 and any(split is None for split, *_ in present)):
         raise TableError(f"{source} holds the arrays {listed(file.files) or '(none)'}. Expected {_LAYOUT}.")
+    if alone:
+        raise TableError(f"{source} holds labels without images: {listed(alone)}. Its arrays are {listed(file.files)}. Expected "
+                         f"{_LAYOUT}.")
     counts = _lengths(source, file, [images for _, images, _ in present])
     array, names, labels, splits, start = None, [], [], [], 0
     for (split, images_name, labels_name), count in zip(present, counts):
@@ -68,8 +72,10 @@ def _entries(source: str, file: "np.lib.npyio.NpzFile") -> Entries:
         splits += [split] * count
     if not names:
         raise TableError(f"{source} holds no image: {', '.join(images for _, images, _ in present)} have no rows.")
+    unused = sorted(set(file.files) - {name for _, *two in present for name in two})
     return Entries(source, names, np.arange(len(names)), labels, None if None in splits else splits, array=array,
-                   how_unlabelled="write -1 for unlabelled")
+                   how_unlabelled="write -1 for unlabelled",
+                   notes=[f"{source}: the arrays {listed(unused)} are not used."] if unused else [])
 
 
 def _one_of(source: str, names: Sequence[str], files: list[str]) -> str | None:

@@ -134,7 +134,10 @@ def _records(source: str, text: str) -> tuple[list[str], list[tuple[int, list[st
     except csv.Error as error:
         raise TableError(f"{source}, line {reader.line_num}: {error}. A cell that holds a quote or a line break must be "
                          f"quoted, and every quote closed.") from error
-    start = next(i for i, (_, record) in enumerate(records) if any(record))
+    start = next((i for i, (_, record) in enumerate(records) if any(record)), None)
+    if start is None:
+        raise TableError(f"{source} holds blank cells only. Expected a header such as path,label,split and one row for each "
+                         f"image.")
     header = records[start][1]
     body = [(number - start, record) for number, record in records[start + 1 :] if any(record)]
     if not body:

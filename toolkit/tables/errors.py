@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 from toolkit import ToolkitError
 
 
+_LONG_WORD = re.compile(r"(\S{200})\S{100,}")
+
+
 class TableError(ToolkitError):
-    """A table cannot be used: what was found, where (file, row, column), what was expected and how to fix it."""
+    """A table cannot be used: what was found, where (file, row, column), what was expected and how to fix it.
+
+    Args:
+        message: one sentence or a few; what it quotes may hold anything.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """Text that any terminal shows on one line: control characters escaped, endless words cut.
+
+    Example:
+        >>> print(one_line("label 'a\\nb'"))
+        label 'a\\nb'
+    """
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    return _LONG_WORD.sub(r"\1...", text)
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
+from toolkit.tables.errors import one_line
+
 
 class Unusable(Exception):
     """A file cannot be used as an image.
@@ -24,7 +26,7 @@ class Unusable(Exception):
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
-        self.reason, self.message = reason, message
+        self.reason, self.message = reason, one_line(message)
 
 
 def brief(error: BaseException) -> str:

@@ -25,6 +25,11 @@ def is_web_address(text: str) -> bool:
     return text.lower().startswith(("http://", "https://", "ftp://", "s3://", "gs://"))
 
 
+def shown(name: str) -> str:
+    """A file name that can be written to any file: bytes that are no UTF-8 become ``\\xe9``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def resolve(text: str, folder: Path) -> str:
     """The absolute path that a cell means.
 

@@ -15,7 +15,7 @@ from toolkit.tables import checking, labels, repeats, sources, splits
 from toolkit.tables.checking import Usable
 from toolkit.tables.csv_files import Columns
 from toolkit.tables.entries import Entries
-from toolkit.tables.errors import TableError
+from toolkit.tables.errors import TableError, one_line
 from toolkit.tables.image_files import LARGEST_MAX_PIXELS, MAX_PIXELS
 from toolkit.tables.table import Table
 
@@ -129,4 +129,4 @@ def _table(entries: Entries, usable: Usable, class_names: tuple[str, ...], polic
         names=column(entries.names), labels=assigned.labels, splits=assigned.splits, groups=groups,
         rows=column(entries.rows, np.int64), class_names=class_names, checksums=np.array(usable.checksums, object),
         decoders=usable.decoders, sizes=usable.sizes, channels=usable.channels, array=entries.array,
-        rejected=usable.rejected, notes=(*notes, *assigned.notes), source=entries.source)
+        rejected=usable.rejected, notes=tuple(map(one_line, [*notes, *assigned.notes])), source=entries.source)

@@ -16,19 +16,14 @@ def notes_on_files(entries: Entries) -> list[str]:
     Raises:
         TableError: one file has two labels.
     """
-    copies, blanks = [], []
+    blanks = []
     for rows in _alike(_files(entries)):
         labelled = [i for i in rows if entries.labels[i]]
         blank = [i for i in rows if not entries.labels[i]]
         _refuse_contradiction(entries, labelled)
-        copies += [(same[0], i) for same in (labelled, blank) for i in same[1:]]
         blanks += [(labelled[0], blank[0])] if labelled and blank else []
-    return [
-        *_note(entries, copies, lambda count: f"{counted(count, 'row names', 'rows name')} a file that another row names "
-                                              f"with the same label, and {_they(count)} twice"),
-        *_note(entries, blanks, lambda count: f"{counted(count, 'file is', 'files are')} both in a labelled row and in an "
-                                              f"unlabelled one"),
-    ]
+    return _note(entries, blanks, lambda count: f"{counted(count, 'file is', 'files are')} both in a labelled row and in an "
+                                                f"unlabelled one")
 
 
 def _refuse_contradiction(entries: Entries, labelled: list[int]) -> None:
@@ -41,27 +36,30 @@ def _refuse_contradiction(entries: Entries, labelled: list[int]) -> None:
 
 
 def notes_on_contents(entries: Entries, kept: Sequence[int], checksums: Sequence[str]) -> list[str]:
-    """Notes on equal images in different splits, or with different labels.
+    """Notes on equal images: copies, leaks between splits, different labels.
 
     Args:
         entries: all rows.
         kept: indices of the usable ones.
         checksums: of the image of each of those.
     """
-    crossing, conflicts = [], []
+    splits = entries.splits or [""] * len(entries)
+    copies, crossing, conflicts = [], [], []
     for rows in _alike(zip(kept, checksums)):
-        training = [i for i in rows if entries.splits and entries.splits[i] == "train"]
-        held_out = [i for i in rows if entries.splits and entries.splits[i] != "train"]
-        crossing += [(training[0], i) for i in held_out if training]
+        first: dict[tuple[str, str], int] = {}
+        copies += [(first[key], i) for i in rows if first.setdefault(key := (entries.labels[i], splits[i]), i) != i]
+        training = [i for i in rows if splits[i] == "train"]
+        crossing += [(training[0], i) for i in rows if training and splits[i] not in ("", "train")]
         labelled = [i for i in rows if entries.labels[i]]
         conflicts += [(labelled[0], i) for i in labelled[1:] if entries.labels[i] != entries.labels[labelled[0]]]
     return [
+        *_note(entries, copies, lambda count: f"{counted(count, 'row repeats', 'rows repeat')} the image of another row with "
+                                              f"the same label and split, byte for byte, so that the image counts twice"),
         *_note(entries, crossing, lambda count: f"Leak: {counted(count, 'validation or test row')} "
                                                 f"{'shows' if count == 1 else 'show'} an image that is also a training "
                                                 f"row, byte for byte, so that the scores are too good"),
         *_note(entries, conflicts, lambda count: f"{counted(count, 'row has', 'rows have')} the same image, byte for byte, "
-                                                 f"as a row with another label: one of the two labels must be "
-                                                 f"wrong"),
+                                                 f"as a row with another label: one of the two labels must be wrong"),
     ]
 
 
@@ -99,7 +97,3 @@ def _note(entries: Entries, pairs: list[tuple[int, int]], sentence: Callable[[in
         return []
     first, other = min(pairs)
     return [f"{sentence(len(pairs))} (first: {entries.short(first)} and {entries.short(other)})."]
-
-
-def _they(count: int) -> str:
-    return "it counts" if count == 1 else "they count"

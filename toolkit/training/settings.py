@@ -69,8 +69,8 @@ class Settings:
         precision: ``"float32"``, ``"mixed_bfloat16"`` or ``"mixed_float16"``.
         devices: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:0,2"`` or ``"cpu:2"`` (two logical devices).
         crop: ``"shift"`` (AlexNet's random crop), ``"resized"`` (random area and aspect) or ``"none"``.
-        reflect: mirror images left to right: ``"yes"``, ``"no"``, or ``"auto"``: only if a linear probe, trained on
-            unmirrored images, recognises mirrored ones as well (so never for digits or text).
+        reflect: mirror images left to right: ``"yes"``, ``"no"``, or ``"auto"``: only if a linear probe cannot tell
+            training images from their mirror images (so never digits or text; see ``training.reflection``).
         colour: strength of the colour jitter.
         rand_augment: strength of RandAugment (two operations an image); 0 is off.
 
