@@ -2,10 +2,10 @@
 
     python benchmarks/fuzz_reader.py --count 2000 --seed 0
 
-Half are images (cut off, overwritten, spliced, of a promised size, pipes, folders, links), in CSVs of 40 rows with sound
-ones between them; the others are CSVs, and some .npz files, damaged byte by byte or cell by cell. For each CSV that is
-read, rows kept and rejected together must be the rows that Python's own csv module counts. Prints one line of JSON;
-the exit status is 1 if anything went wrong.
+Half are images (cut off, overwritten, spliced, of a promised size, pipes, folders, links), in CSVs of 40 rows with
+sound ones between them; the others are CSVs, and some .npz files, damaged byte by byte or cell by cell. For each CSV
+that is read, rows kept and rejected together must be the rows that Python's own csv module counts. Prints one line of
+JSON; the exit status is 1 if anything went wrong.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ from toolkit.tables import Table, TableError, read_table
 ROWS_A_TABLE = 40
 HANG_SECONDS = 60
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
-OTHER_CONTENTS = (b"", b"<html><body>404</body></html>", b"<svg/>", b"%PDF-1.7", b"PK\x03\x04", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n",
-                  b"GIF89a", b"RIFF\xff\xff\xff\xffWEBP", b"II*\0\x08\0\0\0", b"BM", b"P6\n99999999 99999999 255\n", b"\0" * 5000)
-CELLS = ("", " ", "cat", "dog", "nan", "cat;dog", "1.5", "\u00e9", '"', "train", "test", "vla", "x" * 70_000, "\x00", "../../a.png",
-         "~nobody/a.png", "file:///a.png", "http://a/b.png", "0.png", "-1", "=1+1", "\ud7ff", "a\nb")
+OTHER_CONTENTS = (b"", b"<html><body>404</body></html>", b"<svg/>", b"%PDF-1.7", b"PK\x03\x04", b"\xff\xd8\xff",
+                  b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\xff\xff\xff\xffWEBP", b"II*\0\x08\0\0\0", b"BM",
+                  b"P6\n99999999 99999999 255\n", b"\0" * 5000)
+CELLS = ("", " ", "cat", "dog", "nan", "cat;dog", "1.5", "\u00e9", '"', "train", "test", "vla", "x" * 70_000, "\x00",
+         "../a.png", "~nobody/a.png", "file:///a.png", "http://a/b.png", "0.png", "-1", "=1+1", "\ud7ff", "a\nb")
 
 
 class Outcomes:
@@ -76,10 +77,10 @@ class Outcomes:
         self.counts["rows kept"] += len(table)
         self.counts.update(f"rows rejected: {row.reason}" for row in table.rejected)
         if len(rows) != expected or len(set(rows)) != expected:
-            self.failures.append(f"{what}: {expected} rows in the file, {len(table)} kept, {len(table.rejected)} rejected")
+            self.failures.append(f"{what}: {expected} rows, {len(table)} kept, {len(table.rejected)} rejected")
 
 
-# ---- Broken images ----------------------------------------------------------------------------------------------------
+# ---- Broken images ---------------------------------------------------------------------------------------------------
 
 
 def picture(generator: random.Random, side: int = 24) -> Image.Image:
@@ -92,10 +93,11 @@ def sound_images(generator: random.Random) -> list[bytes]:
     """One file of every format and of a few variants."""
     image, files = picture(generator), []
     variants = [(kind, image, {}) for kind in FORMATS]
-    variants += [("JPEG", image, {"progressive": True}), ("JPEG", image.convert("CMYK"), {}), ("JPEG", image.convert("L"), {}),
-                 ("PNG", image.convert("P"), {}), ("PNG", image.convert("RGBA"), {}), ("PNG", image.convert("I;16"), {}),
-                 ("TIFF", image, {"compression": "tiff_lzw"}), ("TIFF", image, {"compression": "jpeg"}),
-                 ("GIF", image, {"save_all": True, "append_images": [image.rotate(90)]})]
+    variants += [("JPEG", image.convert(mode), {}) for mode in ("CMYK", "L")]
+    variants += [("PNG", image.convert(mode), {}) for mode in ("P", "RGBA", "I;16")]
+    variants += [("JPEG", image, {"progressive": True})]
+    variants += [("GIF", image, {"save_all": True, "append_images": [image.rotate(90)]})]
+    variants += [("TIFF", image, {"compression": compression}) for compression in ("tiff_lzw", "jpeg")]
     for kind, variant, options in variants:
         buffer = io.BytesIO()
         variant.save(buffer, kind, **options)
@@ -147,7 +149,8 @@ def fuzz_images(folder: Path, count: int, generator: random.Random, outcomes: Ou
     """Tables of broken images, with a sound one after every fourth."""
     sound = sound_images(generator)
     for start in range(0, count, ROWS_A_TABLE):
-        names = [f"{number}.{generator.choice(('jpg', 'png', 'gif', 'tif', 'dat'))}" for number in range(start, min(start + ROWS_A_TABLE, count))]
+        names = [f"{number}.{generator.choice(('jpg', 'png', 'gif', 'tif', 'dat'))}"
+                 for number in range(start, min(start + ROWS_A_TABLE, count))]
         lines = ["path,label"]
         for number, name in enumerate(names):
             write_broken_image(folder / name, sound, generator)
@@ -156,17 +159,19 @@ def fuzz_images(folder: Path, count: int, generator: random.Random, outcomes: Ou
                 picture(generator).save(folder / f"sound{start + number}.png")
                 lines.append(f"sound{start + number}.png,{('cat', 'dog')[number // 4 % 2]}")
         (folder / "images.csv").write_text("\n".join(lines))
-        outcomes.account(outcomes.read(folder / "images.csv", "tables of images"), len(lines) - 1, f"images from {start}")
+        table = outcomes.read(folder / "images.csv", "tables of images")
+        outcomes.account(table, len(lines) - 1, f"images from {start}")
 
 
-# ---- Broken CSVs and arrays -------------------------------------------------------------------------------------------
+# ---- Broken CSVs and arrays ------------------------------------------------------------------------------------------
 
 
 def broken_csv(generator: random.Random) -> bytes:
     """A table of twelve sound images, written or damaged in one of many ways."""
     columns = generator.choice((["path", "label"], ["path", "label", "split"], ["path", "label", "split", "group"]))
     cells = {"label": ("cat", "dog", ""), "split": ("train", "train", "test"), "group": ("a", "b", "c", "")}
-    rows = [columns] + [[f"{n % 12}.png", *(generator.choice(cells[column]) for column in columns[1:])] for n in range(generator.randrange(30))]
+    rows = [columns] + [[f"{number % 12}.png", *(generator.choice(cells[column]) for column in columns[1:])]
+                        for number in range(generator.randrange(30))]
     for _ in range(generator.choice((0, 1, 1, 3))):
         row = generator.choice(rows)
         row[generator.randrange(len(row))] = generator.choice(CELLS)
@@ -229,14 +234,16 @@ def main() -> None:
     num_images = options.count - num_csvs - num_arrays
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        fuzz_images(Path(folder), num_images, generator, outcomes)
-        fuzz_csvs(Path(folder), num_csvs, generator, outcomes)
-        fuzz_arrays(Path(folder), num_arrays, generator, outcomes)
+        for fuzz, count in ((fuzz_images, num_images), (fuzz_csvs, num_csvs), (fuzz_arrays, num_arrays)):
+            place = Path(folder) / fuzz.__name__
+            place.mkdir()
+            fuzz(place, count, generator, outcomes)
     for failure in outcomes.failures:
         print(failure, file=sys.stderr)
-    print(json.dumps({"broken_images": num_images, "broken_csvs": num_csvs, "broken_npz": num_arrays, "seed": options.seed,
-                      "failures": len(outcomes.failures), "seconds": round(time.perf_counter() - start, 1),
-                      "slowest_table_seconds": round(outcomes.slowest, 2), "outcomes": dict(sorted(outcomes.counts.items()))}))
+    print(json.dumps({
+        "broken_images": num_images, "broken_csvs": num_csvs, "broken_npz": num_arrays, "seed": options.seed,
+        "failures": len(outcomes.failures), "seconds": round(time.perf_counter() - start, 1),
+        "slowest_table_seconds": round(outcomes.slowest, 2), "outcomes": dict(sorted(outcomes.counts.items()))}))
     sys.exit(1 if outcomes.failures else 0)
 
 

@@ -20,7 +20,7 @@ SETTINGS = Settings(backbone="small_cnn", weights="none", image_size=16, epochs=
                     reflect="no", label_smoothing=0.1)
 
 
-def die(*_: object) -> None:
+def die(*_: object, **__: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -16,7 +16,7 @@ def entries(source, columns=Columns(), root=None, require_labels=True):
     return read(source, columns, root=root, require_labels=require_labels)
 
 
-# ---- Form of the file -------------------------------------------------------------------------------------------------
+# ---- Form of the file ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -61,7 +61,8 @@ def test_missing_cells_at_the_end_are_blank(write_csv):
     (b"path,label\n\n , \n", "no rows"),
     (b'"",""\n , \n', "blank cells only"),
     (b'path,label\n"a\nb.png",cat,dog\n', "row 1: 3 cells"),
-    (b"path,label\na,b.png,cat\n", r"row 1: 3 cells, but the header has 2 columns \(path, label\), separated by commas"),
+    (b"path,label\na,b.png,cat\n",
+     r"row 1: 3 cells, but the header has 2 columns \(path, label\), separated by commas"),
     (b'path,label\n"a.png,cat\n', r"line 2: .*quote"),
     (b"path,label\n" + b"a" * 200_000 + b",cat\n", "line 2: field larger"),
     (b"\x89PNG\r\n\x1a\n...", "is an image"),
@@ -106,7 +107,7 @@ def test_no_permission(write_csv):
         read_table(source)
 
 
-# ---- Columns ----------------------------------------------------------------------------------------------------------
+# ---- Columns ---------------------------------------------------------------------------------------------------------
 
 
 def test_columns_by_other_names_and_capitals(write_csv):
@@ -140,7 +141,7 @@ def test_words_for_splits(write_csv, word, split):
     assert entries(write_csv(["path,label,split", f"a.png,cat,{word}"])).splits == [split]
 
 
-# ---- Paths ------------------------------------------------------------------------------------------------------------
+# ---- Paths -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("written", "on_disk"), [

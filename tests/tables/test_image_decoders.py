@@ -113,7 +113,8 @@ def test_png_that_pillow_reads(tmp_path, photograph):
     plain = saved(photograph, "PNG")
     grey = photograph.convert("L")
     others = [saved(photograph.convert(mode), "PNG") for mode in ("RGBA", "LA", "P", "1")]
-    others += [saved(grey, "PNG", transparency=17), saved(Image.fromarray(np.asarray(grey).astype(np.uint16) * 200), "PNG")]
+    others += [saved(grey, "PNG", transparency=17)]
+    others += [saved(Image.fromarray(np.asarray(grey).astype(np.uint16) * 200), "PNG")]
     others += [saved(photograph, "PNG", save_all=True, append_images=[photograph.rotate(9)])]
     others += [plain[:-12]]  # no end, but every pixel
     for data in others:
@@ -130,7 +131,8 @@ def test_gif_under_the_name_of_a_jpeg(tmp_path, photograph):
 def test_damaged_files_never_get_a_decoder_that_differs(tmp_path, photograph):
     """Random damage: whatever Pillow still reads, the chosen decoder reads to the same pixels."""
     small, generator, usable = photograph.resize((48, 40)), random.Random(0), 0
-    files = [saved(small, "JPEG"), saved(small, "JPEG", progressive=True), saved(small, "PNG"), saved(small.convert("L"), "PNG")]
+    files = [saved(small, "JPEG"), saved(small, "JPEG", progressive=True), saved(small, "PNG"),
+             saved(small.convert("L"), "PNG")]
     for data in files * 60:
         damaged = bytearray(data)
         for _ in range(generator.choice([1, 1, 3])):

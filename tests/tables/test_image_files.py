@@ -30,7 +30,8 @@ def encoded(image, kind, **options):
 def colours(height=20, width=30):
     """A smooth colour picture."""
     rows, columns = np.mgrid[0:height, 0:width]
-    return Image.fromarray(np.stack([rows * 9 % 256, columns * 8 % 256, (rows + columns) * 4 % 256], -1).astype(np.uint8))
+    pixels = np.stack([rows * 9 % 256, columns * 8 % 256, (rows + columns) * 4 % 256], -1)
+    return Image.fromarray(pixels.astype(np.uint8))
 
 
 def as_pillow_reads(path):
@@ -45,7 +46,8 @@ def chunk(name, data):
 def png_of_size(width, height):
     """A PNG whose header promises a size, with hardly any data."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + data
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def write(tmp_path):
     return to_file
 
 
-# ---- Usable -----------------------------------------------------------------------------------------------------------
+# ---- Usable ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_usable_file(write):
@@ -77,7 +79,8 @@ def test_formats_are_known_by_content_not_by_name(write, kind):
     assert np.array_equal(read(path), as_pillow_reads(path))
 
 
-@pytest.mark.parametrize(("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("I;16", 1), ("P", 3), ("RGB", 3), ("RGBA", 3)])
+@pytest.mark.parametrize(("mode", "channels"), [
+    ("1", 1), ("L", 1), ("LA", 1), ("I;16", 1), ("P", 3), ("RGB", 3), ("RGBA", 3)])
 def test_grey_is_known_by_its_pixels(write, mode, channels):
     grey = Image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30))
     image = Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30)) if mode == "I;16" else grey.convert(mode)
@@ -93,7 +96,7 @@ def test_one_coloured_pixel_makes_a_colour_picture(write):
     assert check(write(Image.fromarray(pixels))).channels == 3
 
 
-# ---- Not usable -------------------------------------------------------------------------------------------------------
+# ---- Not usable ------------------------------------------------------------------------------------------------------
 
 
 JPEG, PNG = (encoded(colours(90, 70), kind) for kind in ("JPEG", "PNG"))
@@ -143,7 +146,8 @@ def test_nothing_but_ordinary_files_is_opened(tmp_path):
     assert reasons == {"pipe.png": "unreadable", "folder.png": "directory", "loop.png": "unreadable",
                        "dangling.png": "missing", "socket.png": "unreadable"}
     others = {"/dev/zero": "unreadable", "": "missing", "/no/such": "missing", f"{tmp_path}/a\0b": "missing",
-              "/" + "x" * 300: "missing", "/" + "x/" * 3000: "missing", "/\ud800": "missing", "/etc/passwd/x": "missing",
+              "/" + "x" * 300: "missing", "/" + "x/" * 3000: "missing", "/\ud800": "missing",
+              "/etc/passwd/x": "missing",
               "https://example.org/a.png": "missing"}
     assert {path: check(path).problem[0] for path in others} == others
 
@@ -167,7 +171,8 @@ def test_a_huge_file_is_never_read(tmp_path):
 def test_the_limit_of_pixels_counts_the_header(write):
     path = write(colours(20, 30))
     assert check(path, 600).problem is None
-    assert check(path, 599).problem == ("too_large", "the image has 30 x 20 pixels, and at most 599 are read: reduce it")
+    assert check(path, 599).problem == ("too_large", "the image has 30 x 20 pixels, and at most 599 are read: reduce "
+                                                     "it")
 
 
 def test_a_jpeg_of_a_thousand_scans_is_refused(write):
@@ -201,7 +206,7 @@ def test_pillow_stays_silent(write, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-# ---- Many files -------------------------------------------------------------------------------------------------------
+# ---- Many files ------------------------------------------------------------------------------------------------------
 
 
 def test_check_all_keeps_the_order_and_tells_its_progress(write):
@@ -249,7 +254,7 @@ def test_memory_does_not_grow_with_the_number_of_files(write):
     assert peak() - before < 60  # MiB; 13 decoded images would be 52 each in RGB and arrays
 
 
-# ---- Pixels -----------------------------------------------------------------------------------------------------------
+# ---- Pixels ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("orientation", range(0, 10))

@@ -20,14 +20,14 @@ def refusal(cells, splits=None):
     return str(caught.value)
 
 
-# ---- Refusals ---------------------------------------------------------------------------------------------------------
+# ---- Refusals --------------------------------------------------------------------------------------------------------
 
 
 def test_a_label_outside_training():
     splits = ["train"] * 12 + ["test"] * 2
     assert refusal([*MANY, "cat", "dgo"], splits) == (
-        "photos.csv, row 14: label 'dgo' is not among the training labels (cat, dog). Correct it, or leave it empty for "
-        "unlabelled. Did you mean 'dog'?")
+        "photos.csv, row 14: label 'dgo' is not among the training labels (cat, dog). Correct it, or leave it empty "
+        "for unlabelled. Did you mean 'dog'?")
     assert "(2 such rows in all.)" in refusal([*MANY, "owl", "elk"], splits)
 
 
@@ -63,7 +63,8 @@ def test_names_with_separators_are_classes(cells):
 
 
 @pytest.mark.parametrize("cells", [
-    [f"{i / 7:.3f}" for i in range(60)], [str(i % 30 + 0.5) for i in range(300)], ["0.1", "0.2", "0.35", "0.4", "-1e-3"]])
+    [f"{i / 7:.3f}" for i in range(60)], [str(i % 30 + 0.5) for i in range(300)],
+    ["0.1", "0.2", "0.35", "0.4", "-1e-3"]])
 def test_regression(cells):
     assert "regression" in refusal(cells)
 
@@ -80,30 +81,31 @@ def test_nearly_every_row_its_own_class():
     labels.refuse_unusable(entries([f"id{i}" for i in range(20)] + [""] * 30))  # one label a class, the rest unlabelled
 
 
-# ---- Notes ------------------------------------------------------------------------------------------------------------
+# ---- Notes -----------------------------------------------------------------------------------------------------------
 
 
 def test_words_that_may_mean_unlabelled_are_noted():
     notes = labels.notes(entries(["cat", "nan", "NA", "nan", "-1", "?", ""]))
-    assert notes[0] == ("'nan' is taken as a class (2 rows, first: row 2); if it means unlabelled, leave it empty instead.")
+    assert notes[0] == ("'nan' is taken as a class (2 rows, first: row 2); if it means unlabelled, leave it empty "
+                        "instead.")
     assert [note.split()[0] for note in notes] == ["'nan'", "'NA'", "'-1'", "'?'"]
 
 
 def test_labels_written_in_two_ways_are_noted():
     assert labels.notes(entries(["Cat", "cat", "dog", "1", "1.0"])) == [
-        "The labels 'Cat' and 'cat' differ only in how they are written and are taken as different classes (first: row 1 "
-        "and row 2).",
-        "The labels '1' and '1.0' differ only in how they are written and are taken as different classes (first: row 4 and "
-        "row 5)."]
+        "The labels 'Cat' and 'cat' differ only in how they are written and are taken as different classes (first: row "
+        "1 and row 2).",
+        "The labels '1' and '1.0' differ only in how they are written and are taken as different classes (first: row 4 "
+        "and row 5)."]
     assert labels.notes(entries(MANY)) == []
 
 
-# ---- The map ----------------------------------------------------------------------------------------------------------
+# ---- The map ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("names", "ordered"), [
-    ({"10", "9", "2"}, ("2", "9", "10")), ({"b", "a", "10"}, ("10", "a", "b")), ({"-1", "0.5", "1e1"}, ("-1", "0.5", "1e1")),
-    ({"1", "01"}, ("01", "1"))])
+    ({"10", "9", "2"}, ("2", "9", "10")), ({"b", "a", "10"}, ("10", "a", "b")),
+    ({"-1", "0.5", "1e1"}, ("-1", "0.5", "1e1")), ({"1", "01"}, ("01", "1"))])
 def test_order_of_classes(names, ordered):
     assert labels.in_order(names) == ordered
 

@@ -24,16 +24,18 @@ def by_name(table):
     return dict(zip(table.names, zip(table.rows.tolist(), table.labels.tolist(), table.splits)))
 
 
-# ---- A table ----------------------------------------------------------------------------------------------------------
+# ---- A table ---------------------------------------------------------------------------------------------------------
 
 
 def test_rows_labels_and_splits(table, tmp_path):
     assert by_name(table) == {"0.png": (1, 0, "train"), "1.png": (2, 1, "train"), "2.png": (3, -1, "train"),
                               "3.png": (4, 0, "test"), "4.png": (5, 1, "validation"), "5.png": (6, -1, "test")}
-    assert table.kind == "image" and table.class_names == ("cat", "dog") and table.source == str(tmp_path / "photos.csv")
-    assert table.groups is None and table.array is None and table.rejected == () and table.channels == 3
+    assert table.kind == "image" and table.class_names == ("cat", "dog")
+    assert table.source == str(tmp_path / "photos.csv") and table.channels == 3
+    assert table.groups is None and table.array is None and table.rejected == ()
     assert sorted(table.inputs) == [str(tmp_path / f"{i}.png") for i in range(6)]
-    assert (table.sizes == 6).all() and (table.decoders == 1).all() and (np.sort(table.checksums) == table.checksums).all()
+    assert (table.sizes == 6).all() and (table.decoders == 1).all()
+    assert (np.sort(table.checksums) == table.checksums).all()
     assert [str(values.dtype) for values in (table.labels, table.rows, table.sizes, table.decoders)] == [
         "int64", "int64", "int32", "uint8"]
 
@@ -87,7 +89,7 @@ def test_fingerprints(make_table):
     assert first.fingerprint == read_table(make_table(ROWS)).fingerprint
 
 
-# ---- Bad images -------------------------------------------------------------------------------------------------------
+# ---- Bad images ------------------------------------------------------------------------------------------------------
 
 
 def test_every_row_is_kept_or_rejected(make_table, tmp_path):
@@ -97,11 +99,13 @@ def test_every_row_is_kept_or_rejected(make_table, tmp_path):
     (tmp_path / "5.png").write_text("text")
     table = read_table(source)
     assert [(row.row, row.input, row.split, row.label, row.reason) for row in table.rejected] == [
-        (1, "0.png", "train", "cat", "missing"), (4, "3.png", "test", "cat", "empty"), (6, "5.png", "test", "", "not_an_image")]
+        (1, "0.png", "train", "cat", "missing"), (4, "3.png", "test", "cat", "empty"),
+        (6, "5.png", "test", "", "not_an_image")]
     assert sorted([*table.rows, *(row.row for row in table.rejected)]) == list(range(1, 9))
-    assert any(note.startswith("3 rows of 8 set aside (1 missing, 1 empty, 1 not an image). The first is row 1 (0.png): there "
-                               "is no file") for note in table.notes)
-    with pytest.raises(TableError, match=r"photos\.csv, row 1: 0\.png cannot be used: there is no file .*\(3 such rows in all"):
+    assert any(note.startswith("3 rows of 8 set aside (1 missing, 1 empty, 1 not an image). The first is row 1 "
+                               "(0.png): there is no file") for note in table.notes)
+    message = r"photos\.csv, row 1: 0\.png cannot be used: there is no file .*\(3 such rows in all"
+    with pytest.raises(TableError, match=message):
         read_table(source, on_bad_image="fail")
 
 
@@ -144,11 +148,12 @@ def test_channels(make_table, tmp_path):
     assert read_table(source).channels == 3
 
 
-# ---- Options ----------------------------------------------------------------------------------------------------------
+# ---- Options ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"kind": "text"}, "kind 'text'"), ({"on_bad_image": "skip"}, "on_bad_image is 'skip'"), ({"labels_per_class": 0}, "is 0"),
+    ({"kind": "text"}, "kind 'text'"), ({"on_bad_image": "skip"}, "on_bad_image is 'skip'"),
+    ({"labels_per_class": 0}, "labels_per_class is 0"),
     ({"split_seed": -1}, "seeds"), ({"label_seed": -1}, "seeds"), ({"max_pixels": 0}, "max_pixels is 0"),
     ({"max_pixels": 10**10}, "max_pixels is 10,000,000,000")])
 def test_options_are_checked_first(options, message):
@@ -186,7 +191,8 @@ def test_group_column(make_table):
 
 
 def test_few_labels(make_table):
-    table = read_table(make_table([f"{'cat' if i % 2 else 'dog'},train" for i in range(30)]), labels_per_class=3, label_seed=2)
+    source = make_table([f"{'cat' if i % 2 else 'dog'},train" for i in range(30)])
+    table = read_table(source, labels_per_class=3, label_seed=2)
     assert len(table.labelled("train")) == 6 and len(table.unlabelled()) == 24
     assert any("3 a class (label seed 2)" in note for note in table.notes)
 

@@ -37,8 +37,8 @@ def test_links_are_followed(read, tmp_path):
 def test_exact_duplicates_are_noted_and_kept(read):
     table = read(["a.png,cat,train", "b.png,dog,train", "a.png,cat,train", "a.png,cat,train"])
     assert len(table) == 4
-    assert about(table, "repeat") == ["2 rows repeat the image of another row with the same label and split, byte for byte, so "
-                                      "that the image counts twice (first: row 1 and row 3)."]
+    assert about(table, "repeat") == ["2 rows repeat the image of another row with the same label and split, byte for "
+                                      "byte, so that the image counts twice (first: row 1 and row 3)."]
 
 
 def test_labelled_and_blank(read):
@@ -50,22 +50,23 @@ def test_labelled_and_blank(read):
 def test_leaks_between_splits(read, tmp_path):
     shutil.copy(tmp_path / "a.png", tmp_path / "copy.png")
     table = read(["a.png,cat,train", "b.png,dog,train", "copy.png,cat,test", "b.png,dog,val", "c.png,dog,test"])
-    assert about(table, "Leak") == ["Leak: 2 validation or test rows show an image that is also a training row, byte for byte, "
-                                    "so that the scores are too good (first: row 1 and row 3)."]
+    assert about(table, "Leak") == ["Leak: 2 validation or test rows show an image that is also a training row, byte "
+                                    "for byte, so that the scores are too good (first: row 1 and row 3)."]
 
 
 def test_equal_images_with_different_labels(read, tmp_path):
     shutil.copy(tmp_path / "a.png", tmp_path / "copy.png")
     table = read(["a.png,cat,train", "b.png,dog,train", "copy.png,dog,train"])
-    assert about(table, "byte for byte") == ["1 row has the same image, byte for byte, as a row with another label: one of the "
-                                             "two labels must be wrong (first: row 1 and row 3)."]
+    assert about(table, "byte for byte") == ["1 row has the same image, byte for byte, as a row with another label: "
+                                             "one label must be wrong (first: row 1 and row 3)."]
 
 
 def test_groups_that_cross_splits(read):
     header = "path,label,split,group"
-    table = read(["a.png,cat,train,p", "b.png,dog,train,q", "c.png,cat,test,p", "d.png,dog,test,", "e.png,dog,train,"], header)
-    assert about(table, "group") == ["Leak: 1 group has rows in training and in validation or test: scores say little about new "
-                                     "groups (first: row 1 and row 3)."]
+    rows = ["a.png,cat,train,p", "b.png,dog,train,q", "c.png,cat,test,p", "d.png,dog,test,", "e.png,dog,train,"]
+    table = read(rows, header)
+    assert about(table, "group") == ["Leak: 1 group has rows in training and in another split: scores say little about "
+                                     "new groups (first: row 1 and row 3)."]
     assert sorted(table.groups) == ["", "", "p", "p", "q"]
 
 

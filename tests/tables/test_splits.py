@@ -16,23 +16,25 @@ def split(labels, declared=None, checksums=None, groups=None, **policy):
     names = [f"class{i}" for i in range(labels.max(initial=0) + 1)]
     checksums = [f"{i:06d}" for i in range(len(labels))] if checksums is None else checksums
     declared = None if declared is None else np.array(declared, object)
-    return assign(labels, declared, checksums, None if groups is None else np.array(groups, object), names, Policy(**policy))
+    groups = None if groups is None else np.array(groups, object)
+    return assign(labels, declared, checksums, groups, names, Policy(**policy))
 
 
 def counts(found, of=None):
     labels = found.labels if of is None else np.asarray(of)
-    return {name: Counter(labels[(found.splits == name) & (labels >= 0)].tolist()) for name in ("train", "validation", "test")}
+    return {name: Counter(labels[(found.splits == name) & (labels >= 0)].tolist())
+            for name in ("train", "validation", "test")}
 
 
-# ---- Sizes ------------------------------------------------------------------------------------------------------------
+# ---- Sizes -----------------------------------------------------------------------------------------------------------
 
 
 def test_seventy_ten_twenty():
     found = split([0] * 600 + [1] * 300 + [2] * 100)
     assert counts(found) == {"train": {0: 420, 1: 210, 2: 70}, "validation": {0: 60, 1: 30, 2: 10},
                              "test": {0: 120, 1: 60, 2: 20}}
-    assert found.notes == ["The table names no splits. Its labelled rows were split by seed 0, class by class: 700 training, "
-                           "100 validation, 200 test."]
+    assert found.notes == ["The table names no splits. Its labelled rows were split by seed 0, class by class: 700 "
+                           "training, 100 validation, 200 test."]
 
 
 def test_no_validation_below_two_hundred_training_labels():
@@ -58,10 +60,11 @@ def test_unlabelled_rows_stay_in_training():
 
 def test_many_small_classes_keep_the_ratio():
     found = split(np.repeat(np.arange(100), 10))
-    assert {name: total.total() for name, total in counts(found).items()} == {"train": 700, "validation": 100, "test": 200}
+    totals = {name: some.total() for name, some in counts(found).items()}
+    assert totals == {"train": 700, "validation": 100, "test": 200}
 
 
-# ---- Declared splits --------------------------------------------------------------------------------------------------
+# ---- Declared splits -------------------------------------------------------------------------------------------------
 
 
 def test_validation_comes_from_training_when_there_is_none():
@@ -69,8 +72,8 @@ def test_validation_comes_from_training_when_there_is_none():
     found = split(labels, declared)
     assert Counter(found.splits) == {"train": 270, "validation": 30, "test": 100}
     assert set(found.splits[300:]) == {"test"} and counts(found)["validation"] == {0: 15, 1: 15}
-    assert found.notes == ["The table names no validation rows: 30 of 300 labelled training rows became validation (split "
-                           "seed 0)."]
+    assert found.notes == ["The table names no validation rows: 30 of 300 labelled training rows became validation "
+                           "(split seed 0)."]
     few = split(labels[:150], ["train"] * 150)
     assert set(few.splits) == {"train"} and "fewer than 200" in few.notes[0] and "no labelled test row" in few.notes[1]
 
@@ -87,10 +90,13 @@ def test_nothing_is_chosen_for_prediction():
     assert split([0, 1] * 200, ["train"] * 400, choose=False).splits.tolist() == ["train"] * 400
 
 
-# ---- Groups and equal images ------------------------------------------------------------------------------------------
+# ---- Groups and equal images -----------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 25), st.integers(0, 200)), min_size=2, max_size=400), st.integers(0, 9))
+ROWS = st.tuples(st.integers(-1, 3), st.integers(0, 25), st.integers(0, 200))  # label, group, image
+
+
+@given(st.lists(ROWS, min_size=2, max_size=400), st.integers(0, 9))
 def test_groups_and_equal_images_are_never_parted(rows, seed):
     labels, groups, images = (np.array(column) for column in zip(*rows))
     names = [f"g{group}" if group else "" for group in groups]
@@ -131,7 +137,7 @@ def test_unlabelled_rows_go_with_their_group():
     assert (found.splits[::2] == found.splits[1::2]).all() and Counter(found.splits)["test"] == 80
 
 
-# ---- Seeds ------------------------------------------------------------------------------------------------------------
+# ---- Seeds -----------------------------------------------------------------------------------------------------------
 
 
 def test_seeds():
@@ -152,7 +158,7 @@ def test_labels_decide_only_the_class_shares():
     assert (alone == beside).all()
 
 
-# ---- Few labels -------------------------------------------------------------------------------------------------------
+# ---- Few labels ------------------------------------------------------------------------------------------------------
 
 
 def test_few_labels():

@@ -28,7 +28,8 @@ def prepared(data_dir, name, features, examples, config=None, keys=("image", "la
         BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=config)] if config else []
 
         def _info(self):
-            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=keys)
+            dictionary = tfds.features.FeaturesDict(features)
+            return tfds.core.DatasetInfo(builder=self, features=dictionary, supervised_keys=keys)
 
         def _split_generators(self, dl_manager):
             return {split: self._generate_examples(rows) for split, rows in examples.items()}
@@ -52,7 +53,8 @@ def data_dir(tmp_path_factory):
         examples = {"train": rows[:40], "test": rows[40:50], "unlabelled": rows[50:55], "extra": rows[55:]}
         prepared(folder, "mini_digits", digit, examples)
         prepared(folder, "mini_digits", digit, {"train": rows[:30]}, version="0.9.0")
-        picture = {"id": tfds.features.Text(), "image": tfds.features.Image(), "label": tfds.features.ClassLabel(names=["b", "a"])}
+        picture = {"id": tfds.features.Text(), "image": tfds.features.Image(),
+                   "label": tfds.features.ClassLabel(names=["b", "a"])}
         with Image.open(PHOTOGRAPH) as photograph:
             sizes = [np.asarray(photograph.resize((30 + i, 20))) for i in range(6)]
         rows = [{"id": "x", "image": sizes[i], "label": (0, 1, -1)[i % 3]} for i in range(6)]
@@ -110,8 +112,9 @@ def test_what_cannot_be_read(data_dir):
 
 @pytest.mark.slow
 def test_a_set_is_read_without_its_code_by_a_fresh_process(data_dir):
-    code = ("import sys; from toolkit.tables import read_table; table = read_table('tfds:mini_digits', root=sys.argv[1]);"
-            "print(len(table), table.fingerprint)")
+    code = ("import sys; from toolkit.tables import read_table; table = read_table('tfds:mini_digits', "
+            "root=sys.argv[1]);print(len(table), table.fingerprint)")
     root = Path(__file__).resolve().parents[2]
-    found = subprocess.run([sys.executable, "-W", "error", "-c", code, data_dir], cwd=root, check=True, capture_output=True, text=True)
+    command = [sys.executable, "-W", "error", "-c", code, data_dir]
+    found = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
     assert found.stdout.split() == ["55", read_table("tfds:mini_digits", root=data_dir).fingerprint]

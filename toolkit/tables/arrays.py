@@ -14,7 +14,8 @@ from toolkit.tables.entries import Entries
 from toolkit.tables.errors import TableError, listed
 
 _PARTS = (("train", ("x_train", "train_images"), ("y_train", "train_labels")),
-          ("validation", ("x_val", "x_valid", "x_validation", "val_images"), ("y_val", "y_valid", "y_validation", "val_labels")),
+          ("validation", ("x_val", "x_valid", "x_validation", "val_images"),
+           ("y_val", "y_valid", "y_validation", "val_labels")),
           ("test", ("x_test", "test_images"), ("y_test", "test_labels")),
           ("train", ("x_unlabelled", "x_unlabeled"), ("y_unlabelled", "y_unlabeled")),
           (None, ("x", "images"), ("y", "labels")))
@@ -44,7 +45,8 @@ def read(source: str) -> Entries:
         if isinstance(error, TableError):
             raise
         raise TableError(f"{source} cannot be read as .npz ({_brief(error)}). Is it cut off? Write it again with "
-                         f"np.savez({os.path.basename(source)!r}, x_train=..., y_train=..., x_test=..., y_test=...).") from error
+                         f"np.savez({os.path.basename(source)!r}, x_train=..., y_train=..., x_test=..., "
+                         "y_test=...).") from error
 
 
 def _entries(source: str, file: "np.lib.npyio.NpzFile") -> Entries:
@@ -55,16 +57,16 @@ def _entries(source: str, file: "np.lib.npyio.NpzFile") -> Entries:
     if not present or (len(present) > 1 and any(split is None for split, *_ in present)):
         raise TableError(f"{source} holds the arrays {listed(file.files) or '(none)'}. Expected {_LAYOUT}.")
     if alone:
-        raise TableError(f"{source} holds labels without images: {listed(alone)}. Its arrays are {listed(file.files)}. Expected "
-                         f"{_LAYOUT}.")
+        raise TableError(f"{source} holds labels without images: {listed(alone)}. Its arrays are {listed(file.files)}. "
+                         f"Expected {_LAYOUT}.")
     counts = _lengths(source, file, [images for _, images, _ in present])
     array, names, labels, splits, start = None, [], [], [], 0
     for (split, images_name, labels_name), count in zip(present, counts):
         images = _images(source, images_name, _member(source, file, images_name))
         array = np.empty((sum(counts), *images.shape[1:]), np.uint8) if array is None else array
         if images.shape[1:] != array.shape[1:]:
-            raise TableError(f"{source}: {images_name} holds images of shape {images.shape[1:]}, but {present[0][1]} of "
-                             f"{array.shape[1:]}. Give all images one size and number of channels.")
+            raise TableError(f"{source}: {images_name} holds images of shape {images.shape[1:]}, but {present[0][1]} "
+                             f"of {array.shape[1:]}. Give all images one size and number of channels.")
         array[start : start + count] = images
         start += count
         names += [f"{images_name}[{i}]" for i in range(count)]
@@ -112,7 +114,7 @@ def _member(source: str, file: "np.lib.npyio.NpzFile", name: str) -> np.ndarray:
                          f"numbers or text, for example {name}.astype(str).") from error
 
 
-# ---- Images -----------------------------------------------------------------------------------------------------------
+# ---- Images ----------------------------------------------------------------------------------------------------------
 
 
 def _images(source: str, name: str, images: np.ndarray) -> np.ndarray:
@@ -136,9 +138,9 @@ def _images(source: str, name: str, images: np.ndarray) -> np.ndarray:
         if not fits.all():
             first = int(np.argmin(fits.reshape(len(some), -1).all(axis=1)))
             raise TableError(
-                f"{source}, {name}[{start + first}]: the pixels (from {some[first].min():g} to {some[first].max():g}) are "
-                f"neither whole numbers from 0 to 255 nor such numbers divided by 255. Save the images as uint8 before "
-                f"any normalisation.")
+                f"{source}, {name}[{start + first}]: the pixels (from {some[first].min():g} to {some[first].max():g}) "
+                "are neither whole numbers from 0 to 255 nor such numbers divided by 255. Save the images as uint8 "
+                "before any normalisation.")
         pixels[start : start + _ROWS_AT_ONCE] = whole
     return pixels
 
@@ -175,7 +177,7 @@ def num_channels(array: np.ndarray) -> int:
     return 1 if all((images == images[..., :1]).all() for images in some) else 3
 
 
-# ---- Labels -----------------------------------------------------------------------------------------------------------
+# ---- Labels ----------------------------------------------------------------------------------------------------------
 
 
 def _labels(source: str, file: "np.lib.npyio.NpzFile", name: str | None, images_name: str, count: int) -> list[str]:
@@ -186,8 +188,8 @@ def _labels(source: str, file: "np.lib.npyio.NpzFile", name: str | None, images_
         labels = labels[:, 0]
     if labels.ndim != 1:
         remedy = f" Use np.argmax({name}, axis=1) for one-hot rows." if labels.ndim == 2 else ""
-        raise TableError(f"{source}: {name} has shape {labels.shape}. Expected one label for each of the {count:,} images, "
-                         f"({count},).{remedy}")
+        raise TableError(f"{source}: {name} has shape {labels.shape}. Expected one label for each of the {count:,} "
+                         f"images, ({count},).{remedy}")
     if len(labels) != count:
         raise TableError(f"{source}: {name} has {len(labels):,} labels, but {images_name} has {count:,} images.")
     if labels.dtype.kind == "b":

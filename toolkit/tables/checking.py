@@ -59,12 +59,12 @@ def check(entries: Entries, *, max_pixels: int, fail: bool, may_be_empty: bool,
     bad = [i for i, file in enumerate(files) if file.problem]
     if bad and fail:
         more = f" ({counted(len(bad), 'such row')} in all.)" if len(bad) > 1 else ""
-        raise TableError(f"{entries.where(bad[0])}: {entries.names[bad[0]]} cannot be used: {files[bad[0]].problem[1]}. "
-                         f"--on-bad-image reject sets such rows aside.{more}")
+        raise TableError(f"{entries.where(bad[0])}: {entries.names[bad[0]]} cannot be used: "
+                         f"{files[bad[0]].problem[1]}. --on-bad-image reject sets such rows aside.{more}")
     rejected = tuple(_rejected(entries, i, *files[i].problem) for i in bad)
     if len(bad) == len(entries) and not may_be_empty:
-        raise TableError(f"{entries.source}: none of {counted(len(entries), 'image')} can be used ({_reasons(rejected)}). "
-                         f"{_first(entries, rejected, bad)}.{_hint(entries, rejected)}")
+        raise TableError(f"{entries.source}: none of {counted(len(entries), 'image')} can be used "
+                         f"({_reasons(rejected)}). {_first(entries, rejected, bad)}.{_hint(entries, rejected)}")
     notes = [f"{counted(len(bad), 'row')} of {len(entries):,} set aside ({_reasons(rejected)}). "
              f"{_first(entries, rejected, bad)}.{_hint(entries, rejected)}"] if bad else []
     good = [i for i, file in enumerate(files) if not file.problem]
@@ -113,5 +113,6 @@ def _hint(entries: Entries, rejected: tuple[RejectedRow, ...]) -> str:
     missing = [row.input for row in rejected if row.reason == "missing" and row.input]
     if not entries.by_row or 2 * len(missing) <= len(entries):
         return ""
-    here = os.path.lexists(missing[0])
-    return f" Paths are relative to the folder of the CSV{', these seem to be relative to the current one: --root .' if here else ' unless --root names another'}."
+    if os.path.lexists(missing[0]):
+        return " Paths are relative to the folder of the CSV, these seem to be relative to the current one: --root ."
+    return " Paths are relative to the folder of the CSV unless --root names another."

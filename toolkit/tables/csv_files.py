@@ -18,7 +18,8 @@ MAX_BYTES = 1 << 30
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
 _NOT_TEXT = ((b"PK\x03\x04", "a zip archive or an Excel workbook: export it as CSV"),
-             (b"\xd0\xcf\x11\xe0", "an Excel workbook: export it as CSV"), (b"PAR1", "a Parquet file: export it as CSV"),
+             (b"\xd0\xcf\x11\xe0", "an Excel workbook: export it as CSV"), (b"PAR1", "a Parquet file: export it as "
+                                                                                     "CSV"),
              (b"\xff\xd8\xff", "an image"), (b"\x89PNG", "an image"), (b"GIF8", "an image"),
              (b"\x1f\x8b", "compressed: unpack it"), (b"%PDF", "a PDF document: export the table as CSV"))
 
@@ -63,7 +64,7 @@ def read(source: str, columns: Columns, *, root: Path | None, require_labels: bo
     return entries
 
 
-# ---- Text ---------------------------------------------------------------------------------------------------------------
+# ---- Text ------------------------------------------------------------------------------------------------------------
 
 
 def _text(source: str) -> tuple[str, list[str]]:
@@ -86,8 +87,8 @@ def _text(source: str) -> tuple[str, list[str]]:
         except UnicodeDecodeError:
             continue
         unsure = encoding in ("cp1252", "latin-1")
-        return text, [f"{source} is not UTF-8 and was read as {encoding}: if letters look wrong in paths or labels, save "
-                      f"it as UTF-8."] if unsure else []
+        return text, [f"{source} is not UTF-8 and was read as {encoding}: if letters look wrong in paths or labels, "
+                      "save it as UTF-8."] if unsure else []
     raise TableError(f"{source} begins like UTF-16 but is damaged. Save it as UTF-8.")
 
 
@@ -100,8 +101,8 @@ def _content(source: str) -> bytes:
             raise TableError(f"{source} has {status.st_size:,} bytes, and a CSV of image paths at most {MAX_BYTES:,}.")
         return Path(source).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise TableError(f"{source} does not exist (looked for {os.path.abspath(source)}). Name a CSV file, a folder of "
-                         f"class folders, an .npz file or tfds:NAME.{_neighbour(source)}") from error
+        raise TableError(f"{source} does not exist (looked for {os.path.abspath(source)}). Name a CSV file, a folder "
+                         f"of class folders, an .npz file or tfds:NAME.{_neighbour(source)}") from error
     except OSError as error:
         raise TableError(f"{source} cannot be read: {error.strerror}. Check its permissions.") from error
     except UnicodeError as error:
@@ -116,15 +117,15 @@ def _neighbour(source: str) -> str:
         return ""
 
 
-# ---- Rows and columns -----------------------------------------------------------------------------------------------------
+# ---- Rows and columns ------------------------------------------------------------------------------------------------
 
 
 def _records(source: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]], str]:
     """The header, (number, cells) of every row that is not blank, and the separator."""
     first = next((line for line in io.StringIO(text) if line.strip()), "")
     if not first:
-        raise TableError(f"{source} is empty. Expected a CSV file with a header such as path,label,split and one row for "
-                         f"each image.")
+        raise TableError(f"{source} is empty. Expected a CSV file with a header such as path,label,split and one row "
+                         "for each image.")
     separator = max(_SEPARATORS, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     records: list[tuple[int, list[str]]] = []
@@ -132,12 +133,12 @@ def _records(source: str, text: str) -> tuple[list[str], list[tuple[int, list[st
         for record in reader:
             records.append((len(records), [cell.strip() for cell in record]))
     except csv.Error as error:
-        raise TableError(f"{source}, line {reader.line_num}: {error}. A cell that holds a quote or a line break must be "
-                         f"quoted, and every quote closed.") from error
+        raise TableError(f"{source}, line {reader.line_num}: {error}. A cell that holds a quote or a line break must "
+                         "be quoted, and every quote closed.") from error
     start = next((i for i, (_, record) in enumerate(records) if any(record)), None)
     if start is None:
-        raise TableError(f"{source} holds blank cells only. Expected a header such as path,label,split and one row for each "
-                         f"image.")
+        raise TableError(f"{source} holds blank cells only. Expected a header such as path,label,split and one row for "
+                         "each image.")
     header = records[start][1]
     body = [(number - start, record) for number, record in records[start + 1 :] if any(record)]
     if not body:
@@ -148,9 +149,9 @@ def _records(source: str, text: str) -> tuple[list[str], list[tuple[int, list[st
 def _fitted(source: str, row: int, record: list[str], header: list[str], separator: str) -> list[str]:
     """A row with as many cells as the header: blank cells are added, or taken away, at its end."""
     if any(record[len(header) :]):
-        raise TableError(f"{source}, row {row}: {len(record)} cells, but the header has {counted(len(header), 'column')} "
-                         f"({listed(header)}), separated by {_SEPARATORS[separator]}. Put a cell that holds "
-                         f"'{separator}' in double quotes.")
+        raise TableError(f"{source}, row {row}: {len(record)} cells, but the header has "
+                         f"{counted(len(header), 'column')} ({listed(header)}), separated by {_SEPARATORS[separator]}. "
+                         f"Put a cell that holds '{separator}' in double quotes.")
     return record[: len(header)] + [""] * (len(header) - len(record))
 
 
@@ -176,8 +177,8 @@ def _column(source: str, header: list[str], role: str, name: str | None, require
     hint = ""
     if any(paths.is_image_name(cell) for cell in header):
         hint = " The first line must be a header such as path,label,split."
-    raise TableError(f"{source} has no column '{name}'; its columns are {listed(_named(header))}. Rename the right one, or "
-                     f"name it with --{role}-column.{suggestion(name, header)}{hint}")
+    raise TableError(f"{source} has no column '{name}'; its columns are {listed(_named(header))}. Rename the right "
+                     f"one, or name it with --{role}-column.{suggestion(name, header)}{hint}")
 
 
 def _named(header: list[str]) -> list[str]:

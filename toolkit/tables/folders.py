@@ -69,13 +69,14 @@ def read_files(files: Iterable[str | os.PathLike[str]]) -> Entries:
         raise TableError("No image was named. Name at least one image file, a folder or a CSV file.")
     source = names[0] if len(names) == 1 else f"{len(names):,} files"
     inputs = [paths.resolve(name, Path.cwd()) for name in names]
-    return Entries(source, [paths.shown(name) for name in names], inputs, [""] * len(names), ["test"] * len(names), label_column=None)
+    blank, test = [""] * len(names), ["test"] * len(names)
+    return Entries(source, names, inputs, blank, test, label_column=None)
 
 
 def _entries(source: str, top: Path, found: list[tuple[str, str, str | None]], notes: list[str]) -> Entries:
     names, labels, splits = (list(column) for column in zip(*found))
     inputs = [os.path.abspath(top / name) for name in names]
-    names, labels = ([paths.shown(text) for text in texts] for texts in (names, labels))
+    labels = [paths.as_text(label) for label in labels]
     return Entries(source, names, inputs, labels, None if splits[0] is None else splits, notes=notes,
                    how_unlabelled="move the image to a folder called unlabelled")
 
@@ -87,7 +88,8 @@ def _folders(source: str, place: Path) -> list[str]:
             return sorted(entry.name for entry in inside
                           if not entry.name.startswith(".") and entry.name not in _IGNORED_FOLDERS and entry.is_dir())
     except OSError as error:
-        raise TableError(f"{source}: the folder {place} cannot be listed: {error.strerror}. Check its permissions.") from error
+        raise TableError(f"{source}: the folder {place} cannot be listed: {error.strerror}. Check its "
+                         "permissions.") from error
 
 
 def _images(place: Path, counts: Counter[str]) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Which decoder gives exactly the pixels of ``image_files.read``: proved by the bytes of a file, not by its name.
 
 TensorFlow decodes JPEG and PNG without holding Python's lock, but not every file as Pillow does. Measured against
-Pillow 13 and TensorFlow 2.21 (``tests/tables/test_image_decoders.py`` repeats it): complete baseline and progressive JPEG
-files, grey or in three channels, with chroma stored whole or halved, are equal in every pixel with
+Pillow 13 and TensorFlow 2.21 (``tests/tables/test_image_decoders.py`` repeats it): complete baseline and progressive
+JPEG files, grey or in three channels, with chroma stored whole or halved, are equal in every pixel with
 ``dct_method="INTEGER_ACCURATE", fancy_upscaling=True``, and so are 8-bit grey and RGB PNG files. A JPEG without its
 end marker, a progressive one with scans missing and a PNG with a wrong checksum are refused or read differently.
 """
@@ -48,7 +48,7 @@ def choose(image: Image.Image, data: bytes, orientation: int) -> int:
 
 
 def jpeg_is_plain(data: bytes) -> bool:
-    """Whether a JPEG file is Huffman-coded, sampled in a usual way and complete: every scan there, and the end marker."""
+    """Whether a JPEG file is Huffman-coded, sampled in a usual way and complete: all its scans, and the end marker."""
     precision: dict[int, list[int]] = {}  # component -> bits of each coefficient still missing, -1 if it never came
     progressive, position = False, 2
     for _ in range(_MOST_PARTS):

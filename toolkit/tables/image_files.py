@@ -59,7 +59,7 @@ class ImageFile:
     problem: tuple[str, str] | None = None
 
 
-# ---- Checking ---------------------------------------------------------------------------------------------------------
+# ---- Checking --------------------------------------------------------------------------------------------------------
 
 
 def check_all(paths: Sequence[str], *, max_pixels: int = MAX_PIXELS,
@@ -105,7 +105,7 @@ def check(path: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
                 return _decoded(image, data, checksum)
     except Unusable as unusable:
         return ImageFile(checksum, problem=(unusable.reason, unusable.message))
-    except Exception as error:  # a hostile file may make a decoder raise anything, and one file must not stop the others
+    except Exception as error:  # a hostile file may make a decoder raise anything, and must not stop the others
         return ImageFile(checksum, problem=("corrupt", f"the image cannot be decoded ({image_problems.brief(error)})"))
 
 
@@ -137,8 +137,8 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
     with image_problems.of_header(data):
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     if image.width * image.height > max_pixels:
-        raise Unusable("too_large", f"the image has {image.width:,} x {image.height:,} pixels, and at most {max_pixels:,} "
-                                    f"are read: reduce it")
+        raise Unusable("too_large", f"the image has {image.width:,} x {image.height:,} pixels, and at most "
+                                    f"{max_pixels:,} are read: reduce it")
     if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > _MAX_SCANS:
         raise Unusable("too_large", f"the image has more than {_MAX_SCANS} progressive scans: save it anew")
     return image
@@ -154,7 +154,7 @@ def _decoded(image: Image.Image, data: bytes, checksum: str) -> ImageFile:
     return ImageFile(checksum, decoder, height, width, 1 if grey else 3)
 
 
-# ---- Reading ----------------------------------------------------------------------------------------------------------
+# ---- Reading ---------------------------------------------------------------------------------------------------------
 
 
 def read(path: str) -> np.ndarray:
@@ -212,7 +212,7 @@ def _rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I;16") or image.mode == "I":
         return _from_16_bits(image)
     if image.mode == "F":
-        raise Unusable("unsupported", "its pixels are floating-point numbers without a fixed white: save it with 8 bits")
+        raise Unusable("unsupported", "its pixels are floating-point numbers, with no fixed white: save 8 bits")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -254,11 +254,11 @@ def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(_TURNS[orientation](pixels))
 
 
-# ---- Memory -----------------------------------------------------------------------------------------------------------
+# ---- Memory ----------------------------------------------------------------------------------------------------------
 
 
 class _Budget:
-    """An amount that threads share: who asks for more than is left waits; who asks for more than all of it goes alone."""
+    """An amount that threads share: who asks for more than is left waits, who asks for more than all goes alone."""
 
     def __init__(self, amount: int) -> None:
         self._amount = self._left = amount

@@ -36,7 +36,7 @@ def brief(error: BaseException) -> str:
     return text[:120] or type(error).__name__
 
 
-# ---- The file -----------------------------------------------------------------------------------------------------------
+# ---- The file --------------------------------------------------------------------------------------------------------
 
 _NO_SUCH_NAME = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
 
@@ -69,10 +69,10 @@ def refuse_special(status: os.stat_result, max_bytes: int) -> None:
     if status.st_size == 0:
         raise Unusable("empty", "the file is empty (0 bytes): copy or download it again")
     if status.st_size > max_bytes:
-        raise Unusable("too_large", f"the file has {status.st_size:,} bytes, and at most {max_bytes:,} are read: reduce it")
+        raise Unusable("too_large", f"the file has {status.st_size:,} bytes; at most {max_bytes:,} are read: reduce it")
 
 
-# ---- Its content ----------------------------------------------------------------------------------------------------------
+# ---- Its content -----------------------------------------------------------------------------------------------------
 
 _SIGNATURES = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND\xaeB`\x82", b"GIF8": b";", b"RIFF": b"", b"II*\0": b"",
                b"MM\0*": b"", b"BM": b""}  # how images begin -> how they end, where that is fixed
@@ -141,8 +141,8 @@ def _is_text(data: bytes) -> bool:
 def _damaged(data: bytes, error: BaseException) -> Unusable:
     """An image whose beginning is right: cut off if its end is missing, else corrupt."""
     if _is_cut(data, error):
-        return Unusable("truncated", f"the image is cut off after {len(data):,} bytes ({brief(error)}): copy or download "
-                                     f"it again")
+        return Unusable("truncated", f"the image is cut off after {len(data):,} bytes ({brief(error)}): copy or "
+                                     "download it again")
     return Unusable("corrupt", f"the image is damaged ({brief(error)}): copy or download it again")
 
 
@@ -157,7 +157,7 @@ def _is_cut(data: bytes, error: BaseException) -> bool:
         word in str(error).lower() for word in ("truncated", "unexpected end", "not enough", "eof", "buffer"))
 
 
-# ---- Silence --------------------------------------------------------------------------------------------------------------
+# ---- Silence ---------------------------------------------------------------------------------------------------------
 
 _WARNINGS_OF_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # without a handler, its errors would go to stderr

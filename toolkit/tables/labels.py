@@ -34,7 +34,7 @@ def in_order(names: set[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-# ---- Refusals ---------------------------------------------------------------------------------------------------------
+# ---- Refusals --------------------------------------------------------------------------------------------------------
 
 
 def refuse_unusable(entries: Entries) -> None:
@@ -51,8 +51,7 @@ def refuse_unusable(entries: Entries) -> None:
     _refuse_own_classes(entries, counts)
     if len(training) == 1:
         raise TableError(f"{entries.source}: all {counted(training.total(), 'labelled training row')} have the label "
-                         f"'{next(iter(training))}', and a classifier needs at least two classes. Add rows of another "
-                         f"class.")
+                         f"'{next(iter(training))}', and a classifier needs at least two classes. Add another class.")
     refuse_unknown(entries, in_order(set(training)), "training labels")
 
 
@@ -64,7 +63,8 @@ def refuse_unknown(entries: Entries, class_names: Sequence[str], what: str) -> N
         class_names: the labels that may occur.
         what: these names are, for the message.
     """
-    unknown = [i for i, label in enumerate(entries.labels) if label and label not in set(class_names)]
+    known = {"", *class_names}
+    unknown = [i for i, label in enumerate(entries.labels) if label not in known]
     if not unknown:
         return
     first = unknown[0]
@@ -72,8 +72,7 @@ def refuse_unknown(entries: Entries, class_names: Sequence[str], what: str) -> N
     more = f" ({counted(len(unknown), 'such row')} in all.)" if len(unknown) > 1 else ""
     meant = "" if _NUMBER.fullmatch(label) else suggestion(label, class_names)
     raise TableError(f"{entries.where(first, entries.label_column)}: label '{label}' is not among the {what} "
-                     f"({listed(class_names)}). Correct it, or {entries.how_unlabelled}."
-                     f"{meant}{more}")
+                     f"({listed(class_names)}). Correct it, or {entries.how_unlabelled}.{meant}{more}")
 
 
 def _refuse_no_training(entries: Entries, training: Counter[str]) -> None:
@@ -81,8 +80,8 @@ def _refuse_no_training(entries: Entries, training: Counter[str]) -> None:
         return
     if entries.splits is not None and "train" not in entries.splits:
         found = ", ".join(f"{count:,} {split}" for split, count in Counter(entries.splits).items())
-        raise TableError(f"{entries.source} has no training rows ({found}). Mark the rows to learn from with 'train', or "
-                         f"leave out the split for an automatic one.")
+        raise TableError(f"{entries.source} has no training rows ({found}). Mark the rows to learn from with 'train', "
+                         "or leave out the split for an automatic one.")
     column = f" in column '{entries.label_column}'" if entries.by_row and entries.label_column else ""
     raise TableError(f"{entries.source} has no labelled training row: all {counted(len(entries), 'label')}{column} "
                      f"{'of training rows ' if entries.splits else ''}are blank. Label some rows of each class.")
@@ -99,9 +98,9 @@ def _refuse_several_in_a_cell(entries: Entries, counts: Counter[str]) -> None:
             first = next(i for i, label in enumerate(entries.labels) if label in joined)
             rows = sum(counts[label] for label in joined)
             raise TableError(
-                f"{entries.where(first, entries.label_column)}: label '{entries.labels[first]}' is several labels in one "
-                f"cell ({counted(rows, 'such row')}), and each image has one class here. Keep one label, or, if the "
-                f"combination is a class of its own, join it without '{separator}'.")
+                f"{entries.where(first, entries.label_column)}: label '{entries.labels[first]}' is several labels in "
+                f"one cell ({counted(rows, 'such row')}), and each image has one class here. Keep one label, or, if "
+                f"the combination is a class of its own, join it without '{separator}'.")
 
 
 def _parts(label: str, separator: str) -> set[str]:
@@ -133,7 +132,7 @@ def _refuse_own_classes(entries: Entries, counts: Counter[str]) -> None:
                          f"names or numbers of the images? Choose another with --label-column.")
 
 
-# ---- Notes ------------------------------------------------------------------------------------------------------------
+# ---- Notes -----------------------------------------------------------------------------------------------------------
 
 
 def notes(entries: Entries) -> list[str]:
@@ -144,10 +143,11 @@ def notes(entries: Entries) -> list[str]:
     counts = Counter(label for label in entries.labels if label)
     sentences = [
         f"'{label}' is taken as a class ({counted(counts[label], 'row')}, first: {entries.short(first[label])}); if it "
-        f"means unlabelled, {entries.how_unlabelled.replace('for unlabelled', 'instead')}." for label in counts if label.lower() in _BLANK_WORDS]
+        f"means unlabelled, {entries.how_unlabelled.replace('for unlabelled', 'instead')}."
+        for label in counts if label.lower() in _BLANK_WORDS]
     for alike in _alike(counts):
-        sentences.append(f"The labels {' and '.join(repr(label) for label in alike)} differ only in how they are written "
-                         f"and are taken as different classes (first: {entries.short(first[alike[0]])} and "
+        sentences.append(f"The labels {' and '.join(repr(label) for label in alike)} differ only in how they are "
+                         f"written and are taken as different classes (first: {entries.short(first[alike[0]])} and "
                          f"{entries.short(first[alike[1]])}).")
     return sentences
 
@@ -174,7 +174,7 @@ def tiny_classes(names: Sequence[str]) -> list[str]:
             f"{listed(in_order(single))}. Little can be learnt from it."]
 
 
-# ---- The class map ----------------------------------------------------------------------------------------------------
+# ---- The class map ---------------------------------------------------------------------------------------------------
 
 
 def class_map(entries: Entries, kept: Sequence[int], class_names: Sequence[str] | None, require_labels: bool
@@ -202,14 +202,15 @@ def class_map(entries: Entries, kept: Sequence[int], class_names: Sequence[str] 
     names = {entries.labels[i] for i in usable if entries.in_training(i)}
     lost = in_order(set(before) - names)
     if len(names) < 2:
-        raise TableError(f"{entries.source}: all labelled training rows of {listed(lost)} were set aside, since their images "
-                         f"cannot be used, and {f'only {names.pop()} is' if names else 'no class is'} left. A classifier "
-                         f"needs at least two classes: mend the images (--on-bad-image fail names the first).")
-    for i in sorted(usable):
-        if entries.labels[i] not in names:
-            label = entries.labels[i]
-            raise TableError(f"{entries.where(i, entries.label_column)}: label '{label}' has no training row left, since "
-                             f"{counted(before[label], 'image')} of it cannot be used. Mend them, or leave out the class.")
-    return in_order(names), [f"{counted(len(lost), 'class has', 'classes have')} lost all labelled training rows, since their "
-                             f"images cannot be used, and {'is' if len(lost) == 1 else 'are'} not learnt: {listed(lost)}."
-                             ] if lost else []
+        raise TableError(f"{entries.source}: all labelled training rows of {listed(lost)} were set aside, since their "
+                         f"images cannot be used, and {f'only {names.pop()} is' if names else 'no class is'} left. A "
+                         "classifier needs two: mend the images (--on-bad-image fail names the first).")
+    orphan = min((i for i in usable if entries.labels[i] not in names), default=None)
+    if orphan is not None:
+        label = entries.labels[orphan]
+        raise TableError(f"{entries.where(orphan, entries.label_column)}: label '{label}' has no training row left, "
+                         f"since {counted(before[label], 'image')} of it cannot be used. Mend one, or leave out the "
+                         f"class.")
+    note = (f"{counted(len(lost), 'class has', 'classes have')} lost all labelled training rows, since no image of "
+            f"theirs can be used, and will never be predicted: {listed(lost)}.")
+    return in_order(names), [note] if lost else []

@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 IMAGE_SUFFIXES = frozenset(
-    ".apng .avif .bmp .dib .gif .heic .heif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .mpo .pbm .pgm .png .pnm .ppm .svg .tif "
-    ".tiff .webp".split()
+    ".apng .avif .bmp .dib .gif .heic .heif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .mpo .pbm .pgm .png .pnm .ppm .svg "
+    ".tif .tiff .webp".split()
 )
 """Endings that say "this is an image", also of kinds that are then refused with a reason."""
 
@@ -25,8 +25,8 @@ def is_web_address(text: str) -> bool:
     return text.lower().startswith(("http://", "https://", "ftp://", "s3://", "gs://"))
 
 
-def shown(name: str) -> str:
-    """A file name that can be written to any file: bytes that are no UTF-8 become ``\\xe9``."""
+def as_text(name: str) -> str:
+    """A file name that can be written anywhere: bytes that are no UTF-8 become ``\\xe9``."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

@@ -68,11 +68,12 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
                            root=None if root is None else Path(root).expanduser(), class_names=class_names,
                            require_labels=require_labels)
     notes = [*entries.notes, *_check_cells(entries, class_names, require_labels)]
-    usable = checking.check(entries, max_pixels=max_pixels, fail=on_bad_image == "fail", may_be_empty=not require_labels,
-                            progress=progress)
+    usable = checking.check(entries, max_pixels=max_pixels, fail=on_bad_image == "fail",
+                            may_be_empty=not require_labels, progress=progress)
     names, lost = labels.class_map(entries, usable.kept, class_names, require_labels)
     notes += [*usable.notes, *lost, *repeats.notes_on_contents(entries, usable.kept, usable.checksums)]
-    policy = splits.Policy(choose=require_labels, seed=split_seed, labels_per_class=labels_per_class, label_seed=label_seed)
+    policy = splits.Policy(choose=require_labels, seed=split_seed, labels_per_class=labels_per_class,
+                           label_seed=label_seed)
     return dataclasses.replace(_table(entries, usable, names, policy, notes), arguments=arguments)
 
 
@@ -114,7 +115,8 @@ def _check_cells(entries: Entries, class_names: Sequence[str] | None, require_la
     return [*labels.notes(entries), *repeats.notes_on_files(entries), *repeats.note_on_groups(entries)]
 
 
-def _table(entries: Entries, usable: Usable, class_names: tuple[str, ...], policy: splits.Policy, notes: list[str]) -> Table:
+def _table(entries: Entries, usable: Usable, class_names: tuple[str, ...], policy: splits.Policy,
+           notes: list[str]) -> Table:
     number = {name: position for position, name in enumerate(class_names)}
 
     def column(values: Sequence[object], dtype: type = object) -> np.ndarray:

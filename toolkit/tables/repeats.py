@@ -22,8 +22,8 @@ def notes_on_files(entries: Entries) -> list[str]:
         blank = [i for i in rows if not entries.labels[i]]
         _refuse_contradiction(entries, labelled)
         blanks += [(labelled[0], blank[0])] if labelled and blank else []
-    return _note(entries, blanks, lambda count: f"{counted(count, 'file is', 'files are')} both in a labelled row and in an "
-                                                f"unlabelled one")
+    return _note(entries, blanks, lambda count: f"{counted(count, 'file is', 'files are')} both in a labelled row and "
+                                                "in an unlabelled one")
 
 
 def _refuse_contradiction(entries: Entries, labelled: list[int]) -> None:
@@ -31,8 +31,8 @@ def _refuse_contradiction(entries: Entries, labelled: list[int]) -> None:
         first = labelled[0]
         if entries.labels[other] != entries.labels[first]:
             raise TableError(
-                f"{entries.source}: {entries.names[first]} is labelled '{entries.labels[first]}' in {entries.short(first)} "
-                f"and '{entries.labels[other]}' in {entries.short(other)}. Keep the right one.")
+                f"{entries.source}: {entries.names[first]} is labelled '{entries.labels[first]}' in "
+                f"{entries.short(first)} and '{entries.labels[other]}' in {entries.short(other)}. Keep the right one.")
 
 
 def notes_on_contents(entries: Entries, kept: Sequence[int], checksums: Sequence[str]) -> list[str]:
@@ -53,13 +53,14 @@ def notes_on_contents(entries: Entries, kept: Sequence[int], checksums: Sequence
         labelled = [i for i in rows if entries.labels[i]]
         conflicts += [(labelled[0], i) for i in labelled[1:] if entries.labels[i] != entries.labels[labelled[0]]]
     return [
-        *_note(entries, copies, lambda count: f"{counted(count, 'row repeats', 'rows repeat')} the image of another row with "
-                                              f"the same label and split, byte for byte, so that the image counts twice"),
+        *_note(entries, copies, lambda count: f"{counted(count, 'row repeats', 'rows repeat')} the image of another "
+                                              "row with the same label and split, byte for byte, so that the image "
+                                              "counts twice"),
         *_note(entries, crossing, lambda count: f"Leak: {counted(count, 'validation or test row')} "
                                                 f"{'shows' if count == 1 else 'show'} an image that is also a training "
                                                 f"row, byte for byte, so that the scores are too good"),
-        *_note(entries, conflicts, lambda count: f"{counted(count, 'row has', 'rows have')} the same image, byte for byte, "
-                                                 f"as a row with another label: one of the two labels must be wrong"),
+        *_note(entries, conflicts, lambda count: f"{counted(count, 'row has', 'rows have')} the same image, byte for "
+                                                 "byte, as a row with another label: one label must be wrong"),
     ]
 
 
@@ -73,8 +74,8 @@ def note_on_groups(entries: Entries) -> list[str]:
         training = [i for i in rows if entries.splits[i] == "train"]
         held_out = [i for i in rows if entries.splits[i] != "train"]
         crossing += [(training[0], held_out[0])] if training and held_out else []
-    return _note(entries, crossing, lambda count: f"Leak: {counted(count, 'group has', 'groups have')} rows in training and "
-                                                  f"in validation or test: scores say little about new groups")
+    return _note(entries, crossing, lambda count: f"Leak: {counted(count, 'group has', 'groups have')} rows in "
+                                                  "training and in another split: scores say little about new groups")
 
 
 def _files(entries: Entries) -> Iterable[tuple[int, str]]:

@@ -48,6 +48,6 @@ def read(source: Source, *, columns: Columns, root: Path | None, class_names: Se
 
 def _files(files: list[str | os.PathLike[str]], source: str, require_labels: bool) -> Entries:
     if require_labels:
-        raise TableError(f"{source}: images without labels cannot be trained on. Name a CSV file with the columns path and "
-                         f"label, or a folder with one folder for each class.")
+        raise TableError(f"{source}: images without labels cannot be trained on. Name a CSV file with the columns path "
+                         "and label, or a folder with one folder for each class.")
     return folders.read_files(files)

@@ -75,15 +75,17 @@ def assign(labels: np.ndarray, declared: np.ndarray | None, checksums: Sequence[
 
 
 def _notes(labels: np.ndarray, splits: np.ndarray, declared: bool, had_validation: bool, seed: int) -> list[str]:
-    train, validation, test = (int(((splits == split) & (labels >= 0)).sum()) for split in ("train", "validation", "test"))
-    few = f"There is no validation, since {counted(train, 'labelled training row')} are fewer than {FEWEST_FOR_VALIDATION}."
+    counts = Counter(splits[labels >= 0].tolist())
+    train, validation, test = (counts[split] for split in ("train", "validation", "test"))
+    few = (f"There is no validation, since {counted(train, 'labelled training row is', 'labelled training rows are')} "
+           f"fewer than {FEWEST_FOR_VALIDATION}.")
     notes = []
     if not declared:
-        notes.append(f"The table names no splits. Its labelled rows were split by seed {seed}, class by class: {train:,} "
-                     f"training, {validation:,} validation, {test:,} test.{'' if validation else ' ' + few}")
+        notes.append(f"The table names no splits. Its labelled rows were split by seed {seed}, class by class: "
+                     f"{train:,} training, {validation:,} validation, {test:,} test.{'' if validation else ' ' + few}")
     elif not had_validation:
-        notes.append(f"The table names no validation rows: {validation:,} of {train + validation:,} labelled training rows "
-                     f"became validation (split seed {seed})." if validation else few)
+        notes.append(f"The table names no validation rows: {validation:,} of {train + validation:,} labelled training "
+                     f"rows became validation (split seed {seed})." if validation else few)
     return notes + ([] if test else ["There is no labelled test row, so nothing will be scored on test rows."])
 
 
@@ -157,8 +159,8 @@ def with_few_labels(labels: np.ndarray, splits: np.ndarray, count: int, class_na
         kept[chosen] = number
         scarce += [name] if len(chosen) < count else []
     before, after = (int(((values >= 0) & (splits == "train")).sum()) for values in (labels, kept))
-    note = (f"Few-label problem: {after:,} of {before:,} training labels are kept, {count} a class (label seed {seed}), and "
-            f"the other rows are unlabelled.")
+    note = (f"Few-label problem: {after:,} of {before:,} training labels are kept, {count} a class (label seed "
+            f"{seed}), and the other rows are unlabelled.")
     if scarce:
         note += f" {counted(len(scarce), 'class has', 'classes have')} fewer: {listed(scarce)}."
     return kept, [note]
@@ -206,7 +208,7 @@ def _take(labels: np.ndarray, units: np.ndarray, ratio: float, seed: list[int], 
     ties = np.random.default_rng(seed).permutation(int(labels.max(initial=0)) + 1)
     missing = {stratum: targets[stratum] - choice.count(orders[stratum]) for stratum in orders}
     total = int(ratio * choice.num_labelled + 0.5)
-    for stratum in sorted(orders, key=lambda stratum: (-missing[stratum], ties[stratum])):  # then the largest remainders
+    for stratum in sorted(orders, key=lambda stratum: (-missing[stratum], ties[stratum])):  # largest remainders next
         if missing[stratum] > 0:
             choice.take_one(orders[stratum], total - choice.num_taken)
     if every_class:

@@ -73,7 +73,7 @@ def read(source: str, *, data_dir: Path | None) -> Entries:
     return entries
 
 
-# ---- Finding the set ----------------------------------------------------------------------------------------------------
+# ---- Finding the set -------------------------------------------------------------------------------------------------
 
 
 def _folder(source: str, data_dir: Path) -> Path:
@@ -85,7 +85,7 @@ def _folder(source: str, data_dir: Path) -> Path:
         raise _not_prepared(source, name, data_dir)
     folder = data_dir / name
     versions = _versions(folder)
-    configs = [] if versions else sorted(inner.name for inner in folder.iterdir() if inner.is_dir() and _versions(inner))
+    configs = sorted(inner.name for inner in folder.iterdir() if not versions and inner.is_dir() and _versions(inner))
     if len(configs) > 1:
         raise TableError(f"{source} has the configurations {listed(configs)}. Choose one: {PREFIX}{name}/{configs[0]}.")
     if configs:
@@ -99,15 +99,16 @@ def _folder(source: str, data_dir: Path) -> Path:
 
 def _versions(folder: Path) -> list[str]:
     """Prepared versions in a folder, oldest first."""
-    found = [inner.name for inner in folder.iterdir() if _VERSION.fullmatch(inner.name) and any(inner.glob("*info.json"))]
+    found = [inner.name for inner in folder.iterdir()
+             if _VERSION.fullmatch(inner.name) and any(inner.glob("*info.json"))]
     return sorted(found, key=lambda version: tuple(map(int, version.split("."))))
 
 
 def _not_prepared(source: str, name: str, data_dir: Path) -> TableError:
     return TableError(
         f"{source} is not prepared in {data_dir}, and nothing is downloaded unless asked. Prepare it once: python -c "
-        f"\"import tensorflow_datasets as tfds; tfds.load('{name}', data_dir='{data_dir}')\", or name the folder of the "
-        f"prepared sets with --root.")
+        f"\"import tensorflow_datasets as tfds; tfds.load('{name}', data_dir='{data_dir}')\", or name the folder of "
+        "the prepared sets with --root.")
 
 
 def _state(folder: Path) -> str:
@@ -117,7 +118,7 @@ def _state(folder: Path) -> str:
     return hashlib.sha256(json.dumps([str(folder), facts]).encode()).hexdigest()[:16]
 
 
-# ---- Its content ----------------------------------------------------------------------------------------------------------
+# ---- Its content -----------------------------------------------------------------------------------------------------
 
 
 def _features(source: str, builder: "tfds.core.DatasetBuilder") -> tuple[str, str]:
