@@ -30,14 +30,15 @@ from scipy import stats
 @click.option("--keep", is_flag=True, help="Keep the run folders.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def main(seeds: int, vary: str, output: Path, keep: bool, command: tuple[str, ...]) -> None:
-    """Runs COMMAND with --seed 0, 1, ... and prints the test scores of the runs."""
+    """Runs COMMAND with --seed 0, 1, ... and prints the test scores of the runs; {seed} in it becomes the seed."""
     scores: dict[str, list[float]] = {}
     for seed in range(seeds):
         folder = output / f"seed-{seed}"
         shutil.rmtree(folder, ignore_errors=True)
         varied = [word for name in vary.split(",") for word in (f"--{name}", str(seed))]
         start = time.monotonic()
-        subprocess.run([sys.executable, "-m", "toolkit", *command, *varied, "--output", str(folder)], check=True,
+        words = [word.replace("{seed}", str(seed)) for word in command]
+        subprocess.run([sys.executable, "-m", "toolkit", *words, *varied, "--output", str(folder)], check=True,
                        stdout=subprocess.DEVNULL)
         report = json.loads((folder / "report.json").read_text())
         rows = {report["recipe"]: report["test"], **report["baselines"]}
@@ -50,7 +51,7 @@ def main(seeds: int, vary: str, output: Path, keep: bool, command: tuple[str, ..
             shutil.rmtree(folder)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     seconds = scores.pop("seconds")
-    print(f"\n| method | mean accuracy | sd | 95 % interval of the mean | worst |\n|---|---|---|---|---|")
+    print("\n| method | mean accuracy | sd | 95 % interval of the mean | worst |\n|---|---|---|---|---|")
     for name, values in scores.items():
         half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5 if seeds > 1 else 0
         print(f"| {name} | {np.mean(values):.4f} | {np.std(values, ddof=seeds > 1):.4f} | "

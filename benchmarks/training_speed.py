@@ -69,7 +69,7 @@ def _ours(data, batch_size: int, steps: int) -> Callable[[], float]:
     from toolkit.models import backbones, classifiers
     from toolkit.training import Settings, devices, plans, streams
 
-    settings = Settings(batch_size=batch_size)
+    settings = Settings(batch_size=batch_size).for_rows(len(data.labelled("train")))
     devices.strategy("cpu")
     backbone = backbones.build(settings.backbone)
     model = classifiers.with_head(backbones.network(backbone), len(data.class_names))

@@ -139,6 +139,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
         if folder.finished:
             return folder.report
         started = time.monotonic()
+        settings = settings.for_rows(len(table.labelled("train")))
 
         # Data
         devices.strategy(settings.devices)
@@ -171,7 +172,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
         training = {"rows": len(table.labelled("train")), "backbone": settings.backbone, "weights": settings.weights,
                     "image_size": preprocessing.image_size, "unfreeze": unfreeze, "mirrored": mirrored,
                     "epochs": history[-1]["epoch"], "chosen_epochs": [r["epoch"] for r in history if r["chosen"]],
-                    "learning_rate": found.peak_learning_rate, "seconds": round(time.monotonic() - started, 1)}
+                    "learning_rate": found.learning_rate, "seconds": round(time.monotonic() - started, 1)}
         result = report.build(table, probabilities, recipe="fine-tuning", training=training,
                               baselines=controls.probabilities, control=controls.main, seed=settings.seed)
         report.write(folder.path, table, probabilities, result, params=folder.params, history=history)

@@ -55,7 +55,7 @@ def documented(module: ModuleType) -> Iterator[tuple[str, object]]:
     for name, thing in vars(module).items():
         if name.startswith("_") or getattr(thing, "__module__", None) != module.__name__:
             continue
-        if inspect.isfunction(thing):
+        if inspect.isfunction(thing) and thing.__name__ == name:
             yield name, thing
         elif inspect.isclass(thing):
             yield from ((f"{name}.{key}", value) for key, value in vars(thing).items()

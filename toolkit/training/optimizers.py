@@ -56,7 +56,7 @@ def build(settings: Settings, *, total_steps: int, rates: Mapping[str, Rate] | N
     """The optimizer of a run.
 
     Args:
-        settings: optimizer, learning rate, schedule, weight decay and EMA.
+        settings: optimizer, learning rate (a number by now, see ``Settings.for_rows``), schedule, decay and EMA.
         total_steps: length of the schedule in steps.
         rates: by variable path; a variable without an entry has rate 1. None: one rate for all.
 
@@ -108,7 +108,7 @@ def schedule(settings: Settings, total_steps: int) -> "keras.optimizers.schedule
     import keras
     from keras import ops
 
-    peak, kind = settings.peak_learning_rate, settings.schedule
+    peak, kind = settings.learning_rate, settings.schedule
     warm_up = int(settings.warm_up_ratio * total_steps)
     remaining = max(total_steps - warm_up, 1)
 

@@ -46,8 +46,8 @@ class Settings:
         epochs: passes over the labelled training rows; None: between 3 and 30, fewer the more rows there are.
         batch_size: rows a step, over all devices together.
         optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"`` (Nesterov momentum).
-        learning_rate: peak rate of the head; None: 0.0003 (Adam family) or 0.01 (SGD) for pretrained networks, 0.001
-            and 0.1 from scratch.
+        learning_rate: peak rate of the head; None: for pretrained networks 0.0003, or 0.0001 with fewer than 500
+            labelled rows (Adam family), or 0.003 (SGD); from scratch 0.001 and 0.1.
         find_learning_rate: run a learning-rate range test on training rows and take its suggestion.
         momentum: of SGD.
         schedule: ``"cosine"`` to zero, ``"constant"``, ``"step"`` (a tenth at 50 % and 75 %), ``"restarts"`` (cosine
@@ -97,8 +97,8 @@ class Settings:
     dropout: float = 0.0
     label_smoothing: float = 0.0
     mixup: float = 0.0
-    ema: float = 0.0
-    layer_decay: float = 0.8
+    ema: float = 0.9
+    layer_decay: float = 1.0
     class_weights: bool = False
     monitor: str = "accuracy"
     patience: int | None = None
@@ -126,14 +126,14 @@ class Settings:
         """Whether the network starts from random weights."""
         return self.weights == "none"
 
-    @property
-    def peak_learning_rate(self) -> float:
-        """The learning rate of the head at the top of the schedule."""
-        if self.learning_rate is not None:
-            return self.learning_rate
+    def for_rows(self, num_rows: int) -> "Settings":
+        """The settings with what depends on the number of labelled training rows filled in."""
         if self.optimizer == "sgd":
-            return 0.1 if self.from_scratch else 0.01
-        return 0.001 if self.from_scratch else 0.0003
+            rate = 0.1 if self.from_scratch else 0.003
+        else:
+            rate = 0.001 if self.from_scratch else 0.0003 if num_rows >= 500 else 0.0001
+        return dataclasses.replace(self, epochs=self.num_epochs(num_rows),
+                                   learning_rate=rate if self.learning_rate is None else self.learning_rate)
 
     @property
     def decay(self) -> float:

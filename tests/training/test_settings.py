@@ -1,0 +1,29 @@
+"""Settings refuse what lies outside their ranges, and fill in what depends on the data."""
+
+import dataclasses
+import re
+
+import pytest
+
+from toolkit import ToolkitError
+from toolkit.training.settings import CHOICES, RANGES, Settings
+
+
+@pytest.mark.parametrize("change", [{"epochs": 0}, {"dropout": 1.0}, {"optimizer": "adagrad"}, {"test_views": 3},
+                                    {"learning_rate": float("nan")}, {"image_size": 4}])
+def test_values_outside_are_refused(change: dict) -> None:
+    with pytest.raises(ToolkitError, match=next(iter(change))):
+        Settings(**change)
+
+
+def test_every_field_is_documented_and_every_range_is_of_a_field() -> None:
+    names = {field.name for field in dataclasses.fields(Settings)}
+    assert set(re.findall(r"^        (\w+): ", Settings.__doc__, re.M)) == names
+    assert set(CHOICES) | set(RANGES) <= names
+
+
+@pytest.mark.parametrize("rows, epochs, rate", [(40, 30, 1e-4), (400, 10, 1e-4), (1000, 4, 3e-4), (60_000, 3, 3e-4)])
+def test_few_rows_get_more_epochs_and_a_lower_rate(rows: int, epochs: int, rate: float) -> None:
+    found = Settings().for_rows(rows)
+    assert (found.epochs, found.learning_rate) == (epochs, rate)
+    assert Settings(epochs=7, learning_rate=0.5).for_rows(rows).learning_rate == 0.5
