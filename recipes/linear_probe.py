@@ -49,14 +49,12 @@ class Controls:
 def build_backbone(table: Table, settings: Settings, *, member: int = 0) -> keras.Model:
     """The backbone of a run, its new weights drawn by (seed, member).
 
-    A small network from scratch takes the size and the colours of the images.
+    A small network takes the size (16 to 64 pixels) and the colours of the images.
     """
     keras.utils.set_random_seed(settings.seed + member)
     channels, image_size = 3, settings.image_size
-    if settings.from_scratch:
-        channels = table.channels
-        if image_size is None and catalogue.resolve(settings.backbone).family == "small_networks":
-            image_size = int(np.clip(table.sizes.min(), 16, 64))
+    if catalogue.resolve(settings.backbone).family == "small_networks":
+        channels, image_size = table.channels, image_size or int(np.clip(table.sizes.min(), 16, 64))
     return backbones.build(settings.backbone, settings.weights, image_size, channels=channels,
                            **settings.backbone_options)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,8 @@ def _print_csv(lines: Iterable[list[Any]]) -> None:
     """Writes on stdout the bytes that ``predictions.csv`` would hold."""
     import csv
 
-    stdout = click.get_binary_stream("stdout")
+    sys.stdout.flush()
+    stdout = sys.stdout.buffer
 
     class Encoded:
         @staticmethod

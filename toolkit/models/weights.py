@@ -97,7 +97,7 @@ def saved_network(network: keras.Model, path: Path) -> keras.Model:
         saved = keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise ToolkitError(f"{path}: not a model that Keras can read ({_first_line(error)}).") from error
-    nested = [layer for layer in saved.layers if layer.name == network.name]
+    nested = [layer for layer in saved._flatten_layers() if layer.name == network.name]
     found = (nested or [saved])[0]
     ours, theirs = ([tuple(variable.shape) for variable in model.weights] for model in (network, found))
     if ours != theirs:

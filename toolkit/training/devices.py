@@ -6,7 +6,6 @@ it. Operations are made deterministic (``tf.config.experimental.enable_op_determ
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from toolkit import ToolkitError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_made: dict[str, "tf.distribute.Strategy"] = {}
+_made: list[tuple[list[str], "tf.distribute.Strategy"]] = []  # at most one
 
 
 def strategy(devices: str = "auto") -> "tf.distribute.Strategy":
@@ -33,55 +32,50 @@ def strategy(devices: str = "auto") -> "tf.distribute.Strategy":
     """
     import tensorflow as tf
 
-    if devices in _made:
-        return _made[devices]
-    if _made:
-        raise ToolkitError(f"This process already runs on devices {next(iter(_made))!r} and cannot change to "
-                           f"{devices!r}: start a new process for it.")
-    names = _configure(devices)
-    tf.config.experimental.enable_op_determinism()
-    _made[devices] = tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
-    return _made[devices]
+    names = _names(devices)
+    if not _made:
+        _configure(names)
+        tf.config.experimental.enable_op_determinism()
+        visible = [f"{name[:3]}:{i}" for i, name in enumerate(names)]  # visible GPUs are counted from 0 again
+        _made.append((names, tf.distribute.MirroredStrategy(visible) if len(names) > 1 else tf.distribute.get_strategy()))
+    (used, made), = _made
+    if used != names:
+        raise ToolkitError(f"This process already runs on {', '.join(used)} and cannot change to {', '.join(names)}: "
+                           f"start a new process for it.")
+    return made
 
 
-def _configure(devices: str) -> list[str]:
-    """Makes exactly the asked devices visible and returns their names."""
+def _names(devices: str) -> list[str]:
+    """The devices that the words mean, such as ["GPU:0", "GPU:2"]; an error if they are not there."""
     import tensorflow as tf
 
-    match = re.fullmatch(r"(auto|cpu|gpu)(?::(\d+(?:,\d+)*))?", devices)
-    if match is None or match[1] == "auto" and match[2]:
+    match = re.fullmatch(r"(auto)|(cpu)(?::([1-9]\d?))?|(gpu)(?::(\d+(?:,\d+)*))?", devices)
+    if match is None:
         raise ToolkitError(f"devices is {devices!r}; it must be auto, cpu, gpu, gpu:0,2 (these GPUs) or cpu:2 "
                            f"(two logical devices).")
     gpus = tf.config.list_physical_devices("GPU")
-    kind = ("gpu" if gpus else "cpu") if match[1] == "auto" else match[1]
-    if kind == "gpu":
-        wanted = [int(i) for i in match[2].split(",")] if match[2] else list(range(len(gpus)))
-        if not gpus or max(wanted) >= len(gpus):
-            raise ToolkitError(f"devices is {devices!r}, but TensorFlow sees {len(gpus)} GPUs. Check the driver and "
-                               f"install toolkit[gpu], or use --devices cpu.")
-        _set_visible([gpus[i] for i in wanted], "GPU")
-        for gpu in wanted:
-            with contextlib.suppress(RuntimeError):  # already initialised: memory growth stays as it is
-                tf.config.experimental.set_memory_growth(gpus[gpu], True)
-        return [f"GPU:{i}" for i in range(len(wanted))]
-    _set_visible([], "GPU")
-    count = int(match[2] or 1)
-    if count > 1:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        try:
-            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
-        except RuntimeError as error:
-            raise ToolkitError(f"devices is {devices!r}, but TensorFlow has already started in this process; ask "
-                               f"for devices before anything else.") from error
-    return [f"CPU:{i}" for i in range(count)]
+    if match[2] or match[1] and not gpus:
+        return [f"CPU:{i}" for i in range(int(match[3] or 1))]
+    wanted = sorted({int(i) for i in match[5].split(",")}) if match[5] else list(range(len(gpus)))
+    if not gpus or max(wanted) >= len(gpus):
+        raise ToolkitError(f"devices is {devices!r}, but TensorFlow sees {len(gpus)} GPUs. Check the driver and "
+                           f"install toolkit[gpu], or use --devices cpu.")
+    return [f"GPU:{i}" for i in wanted]
 
 
-def _set_visible(devices: list, kind: str) -> None:
+def _configure(names: list[str]) -> None:
+    """Makes exactly these devices visible."""
     import tensorflow as tf
 
-    if tf.config.get_visible_devices(kind) != devices:
-        try:
-            tf.config.set_visible_devices(devices, kind)
-        except RuntimeError as error:
-            raise ToolkitError("TensorFlow has already started in this process; ask for devices before anything "
-                               "else.") from error
+    gpus = [tf.config.list_physical_devices("GPU")[int(name[4:])] for name in names if name.startswith("GPU")]
+    try:
+        if tf.config.get_visible_devices("GPU") != gpus:
+            tf.config.set_visible_devices(gpus, "GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        if not gpus and len(names) > 1:
+            cpu = tf.config.list_physical_devices("CPU")[0]
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * len(names))
+    except (RuntimeError, ValueError) as error:
+        raise ToolkitError("TensorFlow has already started in this process with other devices: ask for devices before "
+                           "anything else.") from error

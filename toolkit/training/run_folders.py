@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -99,8 +100,12 @@ def check(output: str | Path, *, resume: bool | None = False) -> None:
             raise ToolkitError(f"--output {path} is a file; name a folder that does not exist yet.")
         begun = (path / "params.json").is_file()
         full = path.exists() and any(entry.name not in BEFORE_BEGUN for entry in path.iterdir())
+        above = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     except OSError as error:
         raise ToolkitError(f"--output {path} cannot be read: {error.strerror or error}.") from error
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        reason = "no permission to write there" if above.is_dir() else "that is a file"
+        raise ToolkitError(f"--output {path} cannot be made in {above}: {reason}. Choose another --output.")
     if full and not (begun and resume):
         advice = "--resume to continue it, or another --output" if begun and resume is not None else "another --output"
         raise ToolkitError(f"--output {path} is not empty, and nothing is overwritten: use {advice}.")
