@@ -5,16 +5,22 @@ logistic regression of ``linear_probe``, and only then does everything move:
 
     theta_block <- theta_block - rate(step) * decay^(blocks to the head) * update
 
-with BatchNorm kept in inference mode. Validation rows choose the epoch, and the linear probe itself is epoch 0: with
-validation rows, fine-tuning ends no lower than where it began.
+with BatchNorm kept in inference mode. A probe that separates few training rows leaves a loss of zero, and Adam then walks
+at random; label smoothing gives it something to learn, and the result is a point on the line back to the probe,
+
+    theta = (1 - a) * theta_probe + a * theta_end,    a in {0.5, 0.75, 1, 0} by validation rows, else 0.5
+
+so that on validation rows fine-tuning ends no lower than the probe. From scratch, validation rows choose the epoch.
 
 References:
+    WiSE-FT (the line): Wortsman et al. 2022, https://arxiv.org/abs/2109.01903
     LP-FT: Kumar et al. 2022, https://arxiv.org/abs/2202.10054; gradual unfreezing and rates by layer: Howard and
     Ruder 2018, https://arxiv.org/abs/1801.06146
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +39,7 @@ from toolkit.training import (Settings, calibration, checkpoints, devices, loop,
 from toolkit.training.progress import say
 
 UNFREEZE = ("probe-first", "all", "gradual", "head")
+INTERPOLATIONS = (0.5, 0.75, 1.0, 0.0)
 
 
 def compile_member(model: keras.Model, settings: Settings, plan: plans.Plan, *, unfreeze: str, probe: Any) -> None:
@@ -75,6 +82,9 @@ def train_member(table: Table, settings: Settings, folder: run_folders.RunFolder
     title = f"member {member + 1} of {settings.members}" if settings.members > 1 else "fine-tuning"
     plan = plans.make(settings, len(table.labelled("train")), folder=folder.checkpoints / f"member-{member}",
                       title=title, seed=seed)
+    from_probe = probe is not None and unfreeze != "all"
+    if from_probe and settings.patience is None:
+        plan.keep = "last"
     keras.config.set_dtype_policy(settings.precision)
     try:
         with devices.strategy(settings.devices).scope():
@@ -83,24 +93,56 @@ def train_member(table: Table, settings: Settings, folder: run_folders.RunFolder
             model = classifiers.with_head(backbones.network(backbone), num_classes, dropout=settings.dropout)
             compile_member(model, settings, plan, unfreeze=unfreeze, probe=probe)
             batches = streams.labelled(table, preprocessing, settings, reflect=reflect, seed=seed)
-            rows = table.labelled("validation")
+            validation = validation_of(table, preprocessing, settings)
             if settings.time_limit is not None or settings.find_learning_rate:
-                plan, settings = calibration.calibrate(model, batches, plan, settings, num_validation=len(rows),
+                judge = (lambda: validation.scores(model)) if validation else (lambda: None)
+                plan, settings = calibration.calibrate(model, batches, plan, settings, end_epoch=judge,
                                                        num_rows=len(table))
                 compile_member(model, settings, plan, unfreeze=unfreeze, probe=probe)
     finally:
         keras.config.set_dtype_policy("float32")
-    validation = None
-    if len(rows):
-        images = inputs.evaluation_batches(table, rows, preprocessing=preprocessing, batch_size=settings.batch_size)
-        validation = loop.Validation(images, table.labels[rows], settings.monitor, settings.patience)
+    start = checkpoints.get_weights(model)
     try:
         history = inputs.explained(table, lambda: loop.fit(model, batches, plan, validation))
     except loop.Interrupted as stop:
         stop.model = in_float32(model, table, settings, name=f"member_{member}")
         raise
+    if from_probe:
+        share = interpolate(model, start, validation, settings.interpolation)
+        settings = dataclasses.replace(settings, interpolation=share)
     plain = in_float32(model, table, settings, name=f"member_{member}")
     return plain, [{"member": member, **row} for row in history], settings
+
+
+def validation_of(table: Table, preprocessing: backbones.Preprocessing, settings: Settings) -> loop.Validation | None:
+    """The labelled validation rows, if there are any."""
+    rows = table.labelled("validation")
+    if not len(rows):
+        return None
+    images = inputs.evaluation_batches(table, rows, preprocessing=preprocessing, batch_size=settings.batch_size)
+    return loop.Validation(images, table.labels[rows], settings.monitor, settings.patience)
+
+
+def interpolate(model: keras.Model, start: list[np.ndarray], validation: loop.Validation | None,
+                asked: float | None) -> float:
+    """Moves the weights of ``model`` back on the line to ``start``; returns the share of the end that is kept.
+
+    The shares are tried in the order of ``INTERPOLATIONS``, and the first of the best validation accuracy is taken.
+    """
+    end = checkpoints.get_weights(model)
+    shares = INTERPOLATIONS if asked is None else (asked,)
+    best = (-1.0, shares[0])
+    for share in shares if validation is not None and len(shares) > 1 else ():
+        checkpoints.set_weights(model, between(start, end, share))
+        accuracy = validation.scores(model)["validation_accuracy"]
+        best = (accuracy, share) if accuracy > best[0] else best
+    checkpoints.set_weights(model, between(start, end, best[1]))
+    return best[1]
+
+
+def between(start: list[np.ndarray], end: list[np.ndarray], share: float) -> list[np.ndarray]:
+    """(1 - share) * start + share * end, array by array."""
+    return [(a + share * (b - a)).astype(a.dtype) for a, b in zip(start, end, strict=True)]
 
 
 def in_float32(model: keras.Model, table: Table, settings: Settings, *, name: str) -> keras.Model:
@@ -172,7 +214,8 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
         training = {"rows": len(table.labelled("train")), "backbone": settings.backbone, "weights": settings.weights,
                     "image_size": preprocessing.image_size, "unfreeze": unfreeze, "mirrored": mirrored,
                     "epochs": history[-1]["epoch"], "chosen_epochs": [r["epoch"] for r in history if r["chosen"]],
-                    "learning_rate": found.learning_rate, "seconds": round(time.monotonic() - started, 1)}
+                    "learning_rate": found.learning_rate, "label_smoothing": found.label_smoothing,
+                    "interpolation": found.interpolation, "seconds": round(time.monotonic() - started, 1)}
         result = report.build(table, probabilities, recipe="fine-tuning", training=training,
                               baselines=controls.probabilities, control=controls.main, seed=settings.seed)
         report.write(folder.path, table, probabilities, result, params=folder.params, history=history)

@@ -124,13 +124,14 @@ names = json.loads(zipfile.ZipFile({str(finished / 'model.keras')!r}).read("clas
 images = [np.asarray(Image.open(f"{small_table.parent}/digit {{i:03d}}.png").convert("RGB")) for i in (0, 50, 113)]
 big = np.asarray(Image.open("{small_table.parent}/digit 000.png").convert("RGB").resize((61, 43)))
 print(json.dumps([names, [model.predict(image[None], verbose=0)[0].tolist() for image in images],
-                  model.predict(big[None], verbose=0)[0].tolist()]))
+                  model.predict(big[None], verbose=0)[0].tolist(), [model(i[None]).numpy()[0].tolist() for i in images]]))
 """
     output = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True, cwd="/").stdout
-    names, values, of_big = json.loads(output.splitlines()[-1])
+    names, values, of_big, called = json.loads(output.splitlines()[-1])
     rows = predictions(finished)
     expected = rows.set_index("row").loc[[1, 51, 114], [f"probability_{name}" for name in names]].to_numpy(float)
     np.testing.assert_allclose(values, expected, atol=1e-5)
+    np.testing.assert_allclose(called, expected, atol=1e-5)  # called without training=False: no dropout all the same
     assert sum(of_big) == pytest.approx(1, abs=1e-5)
 
 

@@ -110,7 +110,7 @@ def _from_raw_images(net: keras.Model, entry: Entry, size: int, antialias: bool)
     image = keras.Input((None, None, 3), dtype="uint8", name="image")
     x = resized(image, Preprocessing(size, entry.resize_size(size), entry.interpolation, antialias))
     if entry.resize_size(size) != size:
-        x = layers.CenterCrop(size, size, dtype="float32", name="centre_crop")(x)
+        x = layers.CenterCrop(size, size, dtype="float32", name="centre_crop")(x, training=False)
     return keras.Model(image, net(x), name=entry.name)
 
 
@@ -168,11 +168,14 @@ class Preprocessing:
 
 
 def resized(image: KerasTensor, preprocessing: Preprocessing) -> KerasTensor:
-    """Raw images uint8 (B, H, W, 3) as float32 (B, R, R, 3) in [0, 255]: layers "pixels" and "resizing"."""
+    """Raw images uint8 (B, H, W, 3) as float32 (B, R, R, 3) in [0, 255]: layers "pixels" and "resizing".
+
+    Keras' image layers say training=True where nobody says anything, and so would every layer behind them.
+    """
     x = layers.Rescaling(1.0, dtype="float32", name="pixels")(image)  # else Resizing rounds to uint8
     side = preprocessing.resize_size
     return layers.Resizing(side, side, preprocessing.interpolation, crop_to_aspect_ratio=True, dtype="float32",
-                           antialias=preprocessing.antialias, name="resizing")(x)
+                           antialias=preprocessing.antialias, name="resizing")(x, training=False)
 
 
 def network(model: keras.Model) -> keras.Model:

@@ -80,7 +80,7 @@ def assemble(members: Sequence[keras.Model], preprocessing: "backbones.Preproces
 def _views(image: keras.KerasTensor, size: int, resized: int, count: int) -> list[keras.KerasTensor]:
     """Crops of ``image``: the centre, then corners, then reflections."""
     margin = resized - size
-    crops = [keras.layers.CenterCrop(size, size, name="centre_crop")(image) if margin else image]
+    crops = [keras.layers.CenterCrop(size, size, name="centre_crop")(image, training=False) if margin else image]
     if count >= 5:
         crops += [keras.layers.Cropping2D(((top, margin - top), (left, margin - left)))(image)
                   for top in (0, margin) for left in (0, margin)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ RANGE_STEPS = 60
 TIMED_STEPS = 10
 
 
-def calibrate(model: keras.Model, batches: Batches, plan: Plan, settings: Settings, *, num_validation: int,
+def calibrate(model: keras.Model, batches: Batches, plan: Plan, settings: Settings, *, end_epoch: Callable[[], object],
               num_rows: int) -> tuple[Plan, Settings]:
     """Shortens the plan to ``settings.time_limit`` and finds the learning rate, where either was asked for.
 
@@ -37,7 +38,7 @@ def calibrate(model: keras.Model, batches: Batches, plan: Plan, settings: Settin
         batches: first step -> endless dataset.
         plan: the full plan; what is measured is kept in its folder.
         settings: what was asked for.
-        num_validation: rows that are predicted after every epoch.
+        end_epoch: what is done after every epoch: validation.
         num_rows: rows that are predicted once, at the end.
 
     Returns:
@@ -51,7 +52,7 @@ def calibrate(model: keras.Model, batches: Batches, plan: Plan, settings: Settin
             say(f"{plan.title}: the range test suggests learning rate {found['learning_rate']:.2g}")
         if settings.time_limit is not None:
             seconds, overhead = seconds_per_step(model, batches)
-            found |= _shortened(plan, settings, seconds, overhead, num_validation, num_rows)
+            found |= _shortened(plan, settings, seconds, overhead, _seconds_to_end(model, plan, end_epoch), num_rows)
             say(f"{plan.title}: {settings.time_limit:g} minutes allow {found['epochs']} epochs of "
                 f"{found['steps_per_epoch']} steps, at {seconds:.2f} s a step")
         if kept is None:
@@ -68,12 +69,25 @@ def _apply(plan: Plan, settings: Settings, found: dict[str, float]) -> tuple[Pla
     return dataclasses.replace(plan, **length), dataclasses.replace(settings, learning_rate=rate)
 
 
-def _shortened(plan: Plan, settings: Settings, seconds: float, overhead: float, num_validation: int, num_rows: int
+def _seconds_to_end(model: keras.Model, plan: Plan, end_epoch: Callable[[], object]) -> float:
+    """Measured time between two epochs: validation, and a checkpoint with three copies of the weights."""
+    end_epoch()
+    start = time.monotonic()
+    end_epoch()
+    state = checkpoints.get_state(model)
+    if plan.folder:
+        trial = plan.folder / "trial"
+        checkpoints.save(trial, 0, state, {})
+        shutil.rmtree(trial)
+    return 1.5 * (time.monotonic() - start)
+
+
+def _shortened(plan: Plan, settings: Settings, seconds: float, overhead: float, between: float, num_rows: int
                ) -> dict[str, int]:
     """Epochs and steps that fit: whole epochs if at least one does, else one shorter epoch."""
     forward = seconds / (3 * settings.batch_size)  # of one row: about a third of its training step
     budget = settings.time_limit * 60 / settings.members - num_rows * forward - 2 * overhead
-    per_epoch = plan.steps_per_epoch * seconds + num_validation * forward
+    per_epoch = plan.steps_per_epoch * seconds + between
     epochs = min(plan.epochs, int(budget / per_epoch))
     if epochs >= 1:
         return {"epochs": epochs, "steps_per_epoch": plan.steps_per_epoch}

@@ -60,8 +60,8 @@ def fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: P
         validation: Validation | None = None) -> list[dict[str, Any]]:
     """Trains a compiled model and leaves it with the chosen weights.
 
-    The weights before training are a candidate too (epoch 0, unless the plan says otherwise), so that on validation
-    rows fine-tuning never ends below where it started. Without validation rows the last epoch is taken. If the optimizer keeps a moving average of
+    The weights before training are a candidate too (epoch 0, unless the plan says otherwise). Without validation rows,
+    or if the plan says so, the last epoch is taken. If the optimizer keeps a moving average of
     the weights, validation and the result use the average. If ``plan.folder`` holds a checkpoint, training continues
     from it and ends in the same weights, bit for bit on the CPU, as if it had never stopped.
 
@@ -166,7 +166,8 @@ class _Keeper(keras.callbacks.Callback):
         scores = self.validation.scores(self.model) if self.validation else {}
         row = {"epoch": epoch, "seconds": round(time.monotonic() - self._epoch_start, 3), **row, **scores}
         best = next((old for old in self.history if old["epoch"] == self.best_epoch), None)
-        if best is None or self.validation is None or self.validation.rank(row) > self.validation.rank(best):
+        if best is None or self.plan.keep == "last" or self.validation is None or \
+                self.validation.rank(row) > self.validation.rank(best):
             self.best_epoch, self.best_weights = epoch, checkpoints.get_weights(self.model)
         self.history.append(row)
 

@@ -18,7 +18,8 @@ class Plan:
         seed: of the dropout layers.
         folder: of the checkpoints; None: no checkpoints.
         title: what the progress lines call it.
-        from_start: whether the weights before training are a candidate too (epoch 0).
+        keep: ``"best"``, by validation, or ``"last"`` epoch.
+        from_start: whether the weights before training are judged too (epoch 0).
     """
 
     steps_per_epoch: int
@@ -26,6 +27,7 @@ class Plan:
     seed: int = 0
     folder: Path | None = None
     title: str = "training"
+    keep: str = "best"
     from_start: bool = True
 
     @property

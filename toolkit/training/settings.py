@@ -25,7 +25,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000), "batch_size": (1, 65_536), "learning_rate": (1e-8, 100.0), "momentum": (0.0, 0.9999),
     "warm_up_ratio": (0.0, 0.9), "weight_decay": (0.0, 10.0), "l2": (0.0, 10.0), "dropout": (0.0, 0.95),
-    "label_smoothing": (0.0, 0.9), "mixup": (0.0, 10.0), "ema": (0.0, 0.99999), "layer_decay": (0.01, 1.0),
+    "label_smoothing": (0.0, 0.9), "interpolation": (0.0, 1.0), "mixup": (0.0, 10.0), "ema": (0.0, 0.99999), "layer_decay": (0.01, 1.0),
     "patience": (1, 100_000), "members": (1, 100), "time_limit": (0.05, 100_000.0), "colour": (0.0, 1.0),
     "rand_augment": (0.0, 1.0), "image_size": (8, 4096), "seed": (0, 2**31 - 1),
 }
@@ -56,7 +56,11 @@ class Settings:
         weight_decay: decoupled weight decay of kernels, multiplied by the learning rate; None: 0.05 for AdamW, else 0.
         l2: L2 penalty of kernels; its gradient is added, the loss that is printed is without it.
         dropout: rate before the head.
-        label_smoothing: share of the target spread over all classes.
+        label_smoothing: share of the target spread over all classes; None: 0.1 for pretrained networks (a probe that
+            separates the training rows leaves a loss of zero and nothing to learn from), 0 from scratch.
+        interpolation: final weights = (1 - interpolation) * start + interpolation * end, where the start is the linear
+            probe (WiSE-FT); None: chosen on validation rows among 0.5, 0.75, 1 and 0, the first of the best, or 0.5
+            without validation rows.
         mixup: alpha of the Beta distribution that mixes pairs of images; 0 is off.
         ema: momentum of the moving average of the weights, used for validation and prediction; 0 is off.
         layer_decay: factor of the learning rate from one block to the block before it.
@@ -95,7 +99,8 @@ class Settings:
     weight_decay: float | None = None
     l2: float = 0.0
     dropout: float = 0.0
-    label_smoothing: float = 0.0
+    label_smoothing: float | None = None
+    interpolation: float | None = None
     mixup: float = 0.0
     ema: float = 0.9
     layer_decay: float = 1.0
@@ -132,7 +137,9 @@ class Settings:
             rate = 0.1 if self.from_scratch else 0.003
         else:
             rate = 0.001 if self.from_scratch else 0.0003 if num_rows >= 500 else 0.0001
+        smoothing = 0.0 if self.from_scratch else 0.1
         return dataclasses.replace(self, epochs=self.num_epochs(num_rows),
+                                   label_smoothing=smoothing if self.label_smoothing is None else self.label_smoothing,
                                    learning_rate=rate if self.learning_rate is None else self.learning_rate)
 
     @property
