@@ -187,6 +187,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
         devices.strategy(settings.devices)
         backbone = linear_probe.build_backbone(table, settings)
         preprocessing = backbones.preprocessing(backbone)
+        classifiers.check_views(preprocessing, settings.test_views)
         frozen = None if settings.from_scratch else backbone
         controls = linear_probe.fit_controls(table, frozen, settings)
         mirrored = reflection.decide(table, frozen, settings.reflect)

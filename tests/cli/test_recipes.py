@@ -118,6 +118,7 @@ def test_existing_outputs_are_refused_before_anything_is_read(fine_tuned: tuple[
 def test_signals_leave_a_run_that_can_be_resumed(number: int, code: int, words: str, photos: Path, tmp_path: Path,
                                                  toolkit: Toolkit) -> None:
     before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with Ctrl-C ignored
     threading.Thread(target=kill_when_there, args=(tmp_path / "run" / "checkpoints", number), daemon=True).start()
     result = toolkit("fine-tune", photos, "--output", tmp_path / "run", *FINE_TUNE, "--epochs", "5000")
     assert (result.exit_code, result.stdout) == (code, "")

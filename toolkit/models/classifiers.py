@@ -64,9 +64,7 @@ def assemble(members: Sequence[keras.Model], preprocessing: "backbones.Preproces
         ToolkitError: if corners are asked for but the whole resized image is the crop.
     """
     size, resized = preprocessing.image_size, preprocessing.resize_size
-    if test_views >= 5 and size == resized:
-        raise ToolkitError(f"--test-views {test_views} needs a margin to crop from, but this backbone sees the whole "
-                           f"resized image ({size} x {size}): use 1 or 2.")
+    check_views(preprocessing, test_views)
     image = keras.Input((resized, resized, 3), name="resized")
     outputs = []
     for view in _views(image, size, resized, test_views):
@@ -75,6 +73,17 @@ def assemble(members: Sequence[keras.Model], preprocessing: "backbones.Preproces
     prediction = keras.Model(image, mean, name="prediction")
     raw = keras.Input((None, None, 3), dtype="uint8", name="image")
     return keras.Model(raw, prediction(backbones.resized(raw, preprocessing)), name="image_classifier")
+
+
+def check_views(preprocessing: "backbones.Preprocessing", test_views: int) -> None:
+    """Refuses corners where the whole resized image is the crop.
+
+    Raises:
+        ToolkitError: then.
+    """
+    if test_views >= 5 and preprocessing.image_size == preprocessing.resize_size:
+        raise ToolkitError(f"--test-views {test_views} needs a margin to crop from, but this backbone sees the whole "
+                           f"resized image ({preprocessing.image_size} pixels): use 1 or 2.")
 
 
 def _views(image: keras.KerasTensor, size: int, resized: int, count: int) -> list[keras.KerasTensor]:
