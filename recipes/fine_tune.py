@@ -8,9 +8,9 @@ logistic regression of ``linear_probe``, and only then does everything move:
 with BatchNorm kept in inference mode. A probe that separates few training rows leaves a loss of zero, and Adam then walks
 at random; label smoothing gives it something to learn, and the result is a point on the line back to the probe,
 
-    theta = (1 - a) * theta_probe + a * theta_end,    a in {0.5, 0.75, 1, 0} by validation rows, else 0.5
+    theta = (1 - a) * theta_probe + a * theta_end,    a in {0.5, 0.75, 1, 0} by 200 validation rows or more, else 0.5
 
-so that on validation rows fine-tuning ends no lower than the probe. From scratch, validation rows choose the epoch.
+so that on such rows fine-tuning ends no lower than the probe. From scratch, validation rows choose the epoch.
 
 References:
     WiSE-FT (the line): Wortsman et al. 2022, https://arxiv.org/abs/2109.01903
@@ -40,6 +40,7 @@ from toolkit.training.progress import say
 
 UNFREEZE = ("probe-first", "all", "gradual", "head")
 INTERPOLATIONS = (0.5, 0.75, 1.0, 0.0)
+MIN_VALIDATION = 200  # with fewer rows, a choice between interpolations would be a choice of the luckiest
 
 
 def compile_member(model: keras.Model, settings: Settings, plan: plans.Plan, *, unfreeze: str, probe: Any) -> None:
@@ -132,7 +133,8 @@ def interpolate(model: keras.Model, start: list[np.ndarray], validation: loop.Va
     end = checkpoints.get_weights(model)
     shares = INTERPOLATIONS if asked is None else (asked,)
     best = (-1.0, shares[0])
-    for share in shares if validation is not None and len(shares) > 1 else ():
+    enough = validation is not None and len(validation.labels) >= MIN_VALIDATION
+    for share in shares if enough and len(shares) > 1 else ():
         checkpoints.set_weights(model, between(start, end, share))
         accuracy = validation.scores(model)["validation_accuracy"]
         best = (accuracy, share) if accuracy > best[0] else best

@@ -79,7 +79,8 @@ def test_predict_image_files(fine_tuned: Runs, photos: Path, toolkit: Toolkit) -
 
 @pytest.mark.parametrize(("name", "status"), [("0.png", "ok"), ("broken.png", "rejected")])
 def test_predict_one_image_file(name: str, status: str, fine_tuned: Runs, photos: Path, toolkit: Toolkit) -> None:
-    assert [row["status"] for row in lines(toolkit("predict", fine_tuned[0], photos.with_name(name)).stdout)] == [status]
+    result = toolkit("predict", fine_tuned[0], photos.with_name(name))
+    assert [row["status"] for row in lines(result.stdout)] == [status]
 
 
 def test_predict_a_folder_of_images(fine_tuned: Runs, photos: Path, tmp_path: Path, toolkit: Toolkit) -> None:

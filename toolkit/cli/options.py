@@ -131,8 +131,7 @@ def _settings_of(family: str, names: Iterable[str]) -> Decorator:
 training = _settings_of("Training", (
     "epochs", "batch_size", "optimizer", "learning_rate", "find_learning_rate", "momentum", "schedule",
     "warm_up_ratio", "layer_decay", "weight_decay", "l2", "dropout", "label_smoothing", "interpolation",
-    "class_weights", "ema",
-    "batch_norm", "monitor", "patience", "members", "test_views", "time_limit", "precision"))
+    "class_weights", "ema", "batch_norm", "monitor", "patience", "members", "test_views", "time_limit", "precision"))
 augmentation = _settings_of("Augmentation", ("crop", "reflect", "colour", "rand_augment", "mixup"))
 _NETWORK = "Network (options that the named backbones have)"
 
@@ -231,15 +230,16 @@ reading = _together(
     option("--path-column", family=_TABLE, default="path", help="Column of the paths."),
     option("--label-column", family=_TABLE, default="label", help="Column of the labels; a blank one is unlabelled."),
     option("--split-column", family=_TABLE, default="split", help="Column of train, validation or test."),
-    option("--group-column", family=_TABLE, default="group", help="Column of what belongs together, such as a patient."),
+    option("--group-column", family=_TABLE, default="group",
+           help="Column of what belongs together, such as a patient."),
     option("--on-bad-image", family=_TABLE, type=click.Choice(["reject", "fail"]), default="reject",
            help="Set unusable images aside, or refuse the table."))
 table = _together(
     click.argument("table"), reading,
     option("--split-seed", family=_TABLE, type=SEEDS, metavar="N", default=0,
            help="Seeds the split where the table has none."),
-    option("--labels-per-class", family=_TABLE, type=click.IntRange(1), metavar="N", help="Keep so many training labels a class.",
-           show_default="all of them"),
+    option("--labels-per-class", family=_TABLE, type=click.IntRange(1), metavar="N",
+           help="Keep so many training labels a class.", show_default="all of them"),
     option("--label-seed", family=_TABLE, type=SEEDS, metavar="N", default=0, help="Seeds which labels are kept."))
 TABLE_ARGUMENTS = ("kind", "root", "path_column", "label_column", "split_column", "group_column", "on_bad_image",
                    "split_seed", "labels_per_class", "label_seed")

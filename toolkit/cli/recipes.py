@@ -34,8 +34,8 @@ def linear_probe(**values: Any) -> None:
 @options.table
 @options.backbone
 @options.option("--unfreeze", family="Training", type=click.Choice(UNFREEZE), default=UNFREEZE[0],
-                help="What is trained: all, with the head started as the linear probe (probe-first) or at random (all); "
-                     "one more block at a time (gradual); the head alone (head).")
+                help="What is trained: all, with the head started as the linear probe (probe-first) or at random "
+                     "(all); one more block at a time (gradual); the head alone (head).")
 @options.training
 @options.augmentation
 @options.run

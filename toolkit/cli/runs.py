@@ -31,8 +31,8 @@ _RUN = "Run"
 @options.reading
 @options.option("--split", family=_RUN, type=click.Choice(["test", "validation", "train", "all"]), default="test",
                 help="Rows to score; in a table without splits all rows are test rows.")
-@options.option("--output", family=_RUN, type=click.Path(), metavar="DIR", help="New folder for predictions and report.",
-                show_default="none, the report is only printed")
+@options.option("--output", family=_RUN, type=click.Path(), metavar="DIR",
+                help="New folder for predictions and report.", show_default="none, the report is only printed")
 @options.as_json
 def evaluate(run: str, table: str, split: str, output: str | None, as_json: bool, **values: Any) -> None:
     """Score a run on the labelled rows of a table.
@@ -100,7 +100,8 @@ def _scored(table: "Table", split: str) -> tuple["Table", "Table"]:
         rejected = tuple(row for row in table.rejected if row.split in (split, ""))
         chosen = dataclasses.replace(table.select(table.in_split(split)), rejected=rejected)
     if split != "test":
-        note = f"What is called test here is {'every row' if split == 'all' else f'the {split} split'} of {table.source}."
+        what = "every row" if split == "all" else f"the {split} split"
+        note = f"What is called test here is {what} of {table.source}."
         scored = dataclasses.replace(chosen, splits=_all_test(chosen), notes=(*table.notes, note))
     if not len(scored.labelled("test")):
         rows = "rows" if split == "all" else f"{split} rows"

@@ -1,0 +1,44 @@
+"""The line from the probe to the tuned weights: chosen by enough validation rows, half-way without."""
+
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from recipes import fine_tune
+from toolkit.training import checkpoints
+
+
+def tuned() -> tuple[keras.Model, list[np.ndarray]]:
+    """A model whose weights are all 1, and a start of zeros."""
+    images = keras.Input((2,))
+    model = keras.Model(images, keras.layers.Dense(2)(images))
+    checkpoints.set_weights(model, [np.ones_like(value) for value in checkpoints.get_weights(model)])
+    return model, [np.zeros_like(value) for value in checkpoints.get_weights(model)]
+
+
+def judge(best: float, rows: int = 200) -> SimpleNamespace:
+    """Validation rows on which a share of ``best`` is the most accurate."""
+    return SimpleNamespace(labels=np.zeros(rows), scores=lambda model: {
+        "validation_accuracy": 1 - abs(float(checkpoints.get_weights(model)[0][0, 0]) - best)})
+
+
+@pytest.mark.parametrize("best", fine_tune.INTERPOLATIONS)
+def test_validation_rows_choose(best: float) -> None:
+    model, start = tuned()
+    assert fine_tune.interpolate(model, start, judge(best), None) == best
+    assert np.all(checkpoints.get_weights(model)[0] == best)
+
+
+@pytest.mark.parametrize("validation", [None, judge(1.0, rows=fine_tune.MIN_VALIDATION - 1)])
+def test_too_few_rows_do_not(validation: SimpleNamespace | None) -> None:
+    model, start = tuned()
+    assert fine_tune.interpolate(model, start, validation, None) == 0.5
+    assert np.all(checkpoints.get_weights(model)[0] == 0.5)
+
+
+def test_what_is_asked_for_is_done() -> None:
+    model, start = tuned()
+    assert fine_tune.interpolate(model, start, judge(0.0), 1.0) == 1.0
+    assert np.all(checkpoints.get_weights(model)[0] == 1.0)
