@@ -1,6 +1,6 @@
 """Runs one command of toolkit with several seeds and prints mean, spread and cost: a row of RESULTS.md.
 
-    python benchmarks/repeat_seeds.py --seeds 5 --vary seed -- fine-tune $TOOLKIT_DATA/ants_bees/images.csv --reflect auto
+    python benchmarks/repeat_seeds.py --seeds 5 --vary seed,split-seed -- fine-tune $TOOLKIT_DATA/ants_bees/images.csv
     python benchmarks/repeat_seeds.py --seeds 5 --vary seed,label-seed -- linear-probe $TOOLKIT_DATA/mnist.npz \
         --labels-per-class 100
 

@@ -5,8 +5,8 @@ logistic regression of ``linear_probe``, and only then does everything move:
 
     theta_block <- theta_block - rate(step) * decay^(blocks to the head) * update
 
-with BatchNorm kept in inference mode. A probe that separates few training rows leaves a loss of zero, and Adam then walks
-at random; label smoothing gives it something to learn, and the result is a point on the line back to the probe,
+with BatchNorm kept in inference mode. A probe that separates few training rows leaves a loss of zero, and Adam then
+walks at random; label smoothing gives it something to learn, and the result lies on the line back to the probe,
 
     theta = (1 - a) * theta_probe + a * theta_end,    a in {0.5, 0.75, 1, 0} by 200 validation rows or more, else 0.5
 
@@ -34,8 +34,8 @@ from toolkit import ToolkitError, inputs
 from toolkit.evaluation import report
 from toolkit.models import backbones, classifiers
 from toolkit.tables import Table
-from toolkit.training import (Settings, calibration, checkpoints, devices, loop, optimizers, plans, prediction, reflection,
-                              run_folders, streams)
+from toolkit.training import (Settings, calibration, checkpoints, devices, loop, optimizers, plans, prediction,
+                              reflection, run_folders, streams)
 from toolkit.training.progress import say
 
 UNFREEZE = ("probe-first", "all", "gradual", "head")

@@ -110,7 +110,8 @@ def test_a_time_limit_shortens_the_whole_schedule(table: Table, tmp_path: Path) 
 
 @pytest.mark.parametrize("changes", [
     {"find_learning_rate": True, "optimizer": "sgd", "l2": 1e-4}, {"precision": "mixed_bfloat16", "schedule": "step"},
-    {"precision": "mixed_float16", "schedule": "restarts"}, {"optimizer": "adam", "patience": 1, "schedule": "constant"},
+    {"precision": "mixed_float16", "schedule": "restarts"},
+    {"optimizer": "adam", "patience": 1, "schedule": "constant"},
     {"backbone": "mlp", "backbone_options": {"hidden": (8,), "activation": "maxout"}}])
 def test_other_settings_run_to_the_end(table: Table, tmp_path: Path, changes: dict[str, Any]) -> None:
     report = fine_tune.run(table, output=tmp_path / "run", settings=dataclasses.replace(SCRATCH, **changes))

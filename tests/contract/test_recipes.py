@@ -124,7 +124,8 @@ names = json.loads(zipfile.ZipFile({str(finished / 'model.keras')!r}).read("clas
 images = [np.asarray(Image.open(f"{small_table.parent}/digit {{i:03d}}.png").convert("RGB")) for i in (0, 50, 113)]
 big = np.asarray(Image.open("{small_table.parent}/digit 000.png").convert("RGB").resize((61, 43)))
 print(json.dumps([names, [model.predict(image[None], verbose=0)[0].tolist() for image in images],
-                  model.predict(big[None], verbose=0)[0].tolist(), [model(i[None]).numpy()[0].tolist() for i in images]]))
+                  model.predict(big[None], verbose=0)[0].tolist(),
+                  [model(image[None]).numpy()[0].tolist() for image in images]]))
 """
     output = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True, cwd="/").stdout
     names, values, of_big, called = json.loads(output.splitlines()[-1])

@@ -41,7 +41,8 @@ def validation(**options: object) -> loop.Validation:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_resumed_run_ends_in_the_same_weights(tmp_path: Path, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_ends_in_the_same_weights(tmp_path: Path, optimizer: str,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
     whole = make_model(24, optimizer=optimizer)
     history = loop.fit(whole, stream, Plan(4, 6, seed=1), validation())
     for stop in (1, 3, 5):

@@ -37,7 +37,8 @@ def strategy(devices: str = "auto") -> "tf.distribute.Strategy":
         _configure(names)
         tf.config.experimental.enable_op_determinism()
         visible = [f"{name[:3]}:{i}" for i, name in enumerate(names)]  # visible GPUs are counted from 0 again
-        _made.append((names, tf.distribute.MirroredStrategy(visible) if len(names) > 1 else tf.distribute.get_strategy()))
+        made = tf.distribute.MirroredStrategy(visible) if len(names) > 1 else tf.distribute.get_strategy()
+        _made.append((names, made))
     (used, made), = _made
     if used != names:
         raise ToolkitError(f"This process already runs on {', '.join(used)} and cannot change to {', '.join(names)}: "

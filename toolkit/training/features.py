@@ -157,7 +157,8 @@ class Cache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{uuid.uuid4().hex}.npz"
-            checkpoints.write_atomically(path, lambda file: np.savez(file, checksums=checksums.astype("S64"), rows=rows))
+            columns = {"checksums": checksums.astype("S64"), "rows": rows}
+            checkpoints.write_atomically(path, lambda file: np.savez(file, **columns))
         except OSError as error:
             say(f"The features could not be cached in {self.folder} ({error.strerror or error}); going on without. "
                 f"Set TOOLKIT_CACHE to a folder that can be written.")

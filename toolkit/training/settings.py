@@ -25,7 +25,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000), "batch_size": (1, 65_536), "learning_rate": (1e-8, 100.0), "momentum": (0.0, 0.9999),
     "warm_up_ratio": (0.0, 0.9), "weight_decay": (0.0, 10.0), "l2": (0.0, 10.0), "dropout": (0.0, 0.95),
-    "label_smoothing": (0.0, 0.9), "interpolation": (0.0, 1.0), "mixup": (0.0, 10.0), "ema": (0.0, 0.99999), "layer_decay": (0.01, 1.0),
+    "label_smoothing": (0.0, 0.9), "interpolation": (0.0, 1.0), "mixup": (0.0, 10.0), "ema": (0.0, 0.99999),
+    "layer_decay": (0.01, 1.0),
     "patience": (1, 100_000), "members": (1, 100), "time_limit": (0.05, 100_000.0), "colour": (0.0, 1.0),
     "rand_augment": (0.0, 1.0), "image_size": (8, 4096), "seed": (0, 2**31 - 1),
 }
@@ -120,7 +121,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise ToolkitError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(map(str, allowed))}.")
+                choices = ", ".join(map(str, allowed))
+                raise ToolkitError(f"{name} is {getattr(self, name)!r}; it must be one of {choices}.")
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
