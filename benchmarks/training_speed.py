@@ -18,8 +18,9 @@ import click
 import numpy as np
 
 TORCH = """
-import sys, time, types
+import sys, time
 sys.path.insert(0, {stub!r})
+import torchvision_stub; torchvision_stub.install()
 import torch, timm
 torch.set_num_threads({threads})
 model = timm.create_model('tf_efficientnet_lite0', num_classes=2).train().to(memory_format=torch.channels_last)
