@@ -1,8 +1,8 @@
 """EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excitation and with ReLU6, for ordinary processors.
 
 The ImageNet weights were trained with TensorFlow: convolutions pad "same" as TensorFlow does (more on the right and
-at the bottom when the stride is 2), and BatchNorm has epsilon 1e-3. With symmetric padding the same weights lose seven
-points of accuracy, with epsilon 1e-5 one and a half.
+at the bottom when the stride is 2), and BatchNorm has epsilon 1e-3. With symmetric padding or another epsilon the same
+weights lose accuracy.
 
 References:
     Tan and Le 2019, EfficientNet: https://arxiv.org/abs/1905.11946

@@ -7,7 +7,7 @@ from keras import KerasTensor, layers
 from toolkit.models.layers import activate, widening
 from toolkit.models.layers import initialiser as kernel_initialiser
 
-_MOMENTUM = 0.9  # of the moving averages: Keras' 0.99 lags behind in short trainings (MNIST, 2,000 rows, 320 steps)
+_MOMENTUM = 0.9  # of the moving averages: Keras' 0.99 lags behind in trainings of a few hundred steps
 
 
 def small_cnn(

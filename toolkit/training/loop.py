@@ -208,7 +208,7 @@ def predict(model: keras.Model, batches: "tf.data.Dataset", progress: Callable[[
     """
     import tensorflow as tf
 
-    # Plain TensorFlow on the first device: 3-20 % faster than model.predict, and every row counts exactly once.
+    # Plain TensorFlow on the first device: less overhead than model.predict, and every row counts exactly once.
     call = getattr(model, "_toolkit_call", None)
     if call is None:
         signature = [tf.TensorSpec(model.input_shape, tf.float32)]  # one graph for whole and partial batches

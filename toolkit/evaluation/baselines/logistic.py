@@ -25,7 +25,7 @@ GRID = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 5))
 NUM_FOLDS = 5
 COARSE_GRID, FEW_FOLDS = GRID[::2], 3  # where the sample has more than MUCH numbers times classes
 MUCH = 1e8
-FIXED_C = 0.1  # near the best on 1 to 20 MNIST rows a class
+FIXED_C = 0.1  # where too few rows are left to choose it
 MAX_ROWS_TO_CHOOSE = 5000
 CHOOSING_ITERATIONS = 200
 

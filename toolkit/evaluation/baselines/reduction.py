@@ -6,9 +6,7 @@ singular vectors :math:`V`; every fit then works on (n, r) instead of (n, F) num
 :math:`V` takes its kernel back. This is exact, see Hastie and Tibshirani.
 
 A feature that hardly varies in training is not blown up: the scale is :math:`\sqrt{\sigma_j^2 + 0.1\,m}` with m the
-median variance of the features that vary at all. On MNIST pixels with 1 to 500 rows a class that lowers the error of
-logistic regression by 0.2 to 7 points against dividing by the standard deviation alone. Constant features get no
-weight.
+median variance of the features that vary at all. Constant features get no weight.
 
 References:
     Hastie, Tibshirani (2004), Efficient quadratic regularization for expression arrays.
