@@ -10,7 +10,8 @@ walks at random; label smoothing gives it something to learn, and the result lie
 
     theta = (1 - a) * theta_probe + a * theta_end,    a in {0.5, 0.75, 1, 0} by 200 validation rows or more, else 0.5
 
-so that on such rows fine-tuning ends no lower than the probe. From scratch, validation rows choose the epoch.
+so that on such rows fine-tuning ends no lower than the probe. From scratch, validation rows choose the epoch. In place
+of all weights, low-rank corrections of the kernels, the biases or the normalisations alone may move (``adapters``).
 
 References:
     WiSE-FT (the line): Wortsman et al. 2022, https://arxiv.org/abs/2109.01903
@@ -32,18 +33,17 @@ import tensorflow as tf
 from recipes import linear_probe
 from toolkit import ToolkitError, inputs
 from toolkit.evaluation import report
-from toolkit.models import backbones, classifiers
+from toolkit.models import adapters, backbones, classifiers
 from toolkit.tables import Table
-from toolkit.training import (Settings, calibration, checkpoints, devices, loop, optimizers, plans, prediction,
-                              reflection, run_folders, streams)
+from toolkit.training import (Settings, calibration, checkpoints, devices, interpolation, loop, optimizers, plans,
+                              prediction, reflection, run_folders, streams)
 from toolkit.training.progress import say
 
-UNFREEZE = ("probe-first", "all", "gradual", "head")
-INTERPOLATIONS = (0.5, 0.75, 1.0, 0.0)
-MIN_VALIDATION = 200  # with fewer rows, a choice between interpolations would be a choice of the luckiest
+UNFREEZE = ("probe-first", "all", "gradual", "head", *adapters.ADAPTERS)
 
 
-def compile_member(model: keras.Model, settings: Settings, plan: plans.Plan, *, unfreeze: str, probe: Any) -> None:
+def compile_member(model: keras.Model, settings: Settings, plan: plans.Plan, *, unfreeze: str, probe: Any,
+                   lora_rank: int = 8) -> None:
     """Freezes, starts and compiles a classifier as ``unfreeze`` says.
 
     Args:
@@ -51,8 +51,10 @@ def compile_member(model: keras.Model, settings: Settings, plan: plans.Plan, *, 
         settings: optimizer, rates, loss.
         plan: its length is the length of the schedule.
         unfreeze: ``"probe-first"`` and ``"gradual"`` start the head as the probe, ``"all"`` at random; ``"gradual"``
-            lets one more block move at a time, from the head down; ``"head"`` leaves the network as it is.
+            lets one more block move at a time, from the head down; ``"head"`` leaves the network as it is;
+            ``"lora"``, ``"bias"`` and ``"norm"`` start as the probe and train few weights of the network.
         probe: the LinearClassifier the head starts as; None: random.
+        lora_rank: of the corrections of ``"lora"``.
     """
     network, head = model.get_layer("network"), model.get_layer("head")
     frozen = settings.batch_norm == "frozen" or settings.batch_norm == "auto" and not settings.from_scratch
@@ -65,6 +67,8 @@ def compile_member(model: keras.Model, settings: Settings, plan: plans.Plan, *, 
     blocks = backbones.blocks(network)
     if unfreeze == "head":
         network.trainable, blocks = False, []
+    elif unfreeze in adapters.ADAPTERS:
+        adapters.adapt(network, unfreeze, rank=lora_rank)
     rates = optimizers.layer_rates(
         blocks, [head], layer_decay=1.0 if settings.from_scratch else settings.layer_decay,
         gradual_steps=plan.total_steps // (2 * len(blocks)) if unfreeze == "gradual" else 0)
@@ -73,7 +77,7 @@ def compile_member(model: keras.Model, settings: Settings, plan: plans.Plan, *, 
 
 
 def train_member(table: Table, settings: Settings, folder: run_folders.RunFolder, member: int, *, unfreeze: str,
-                 probe: Any, reflect: bool) -> tuple[keras.Model, list[dict[str, Any]], Settings]:
+                 probe: Any, lora_rank: int, reflect: bool) -> tuple[keras.Model, list[dict[str, Any]], Settings]:
     """Trains one network and returns it in float32, with its history and the settings found for it.
 
     Raises:
@@ -92,72 +96,40 @@ def train_member(table: Table, settings: Settings, folder: run_folders.RunFolder
             backbone = linear_probe.build_backbone(table, settings, member=member)
             preprocessing = backbones.preprocessing(backbone)
             model = classifiers.with_head(backbones.network(backbone), num_classes, dropout=settings.dropout)
-            compile_member(model, settings, plan, unfreeze=unfreeze, probe=probe)
+            compile_member(model, settings, plan, unfreeze=unfreeze, probe=probe, lora_rank=lora_rank)
             batches = streams.labelled(table, preprocessing, settings, reflect=reflect, seed=seed)
-            validation = validation_of(table, preprocessing, settings)
+            validation = streams.validation(table, preprocessing, settings)
             if settings.time_limit is not None or settings.find_learning_rate:
                 judge = (lambda: validation.scores(model)) if validation else (lambda: None)
                 plan, settings = calibration.calibrate(model, batches, plan, settings, end_epoch=judge,
                                                        num_rows=len(table))
-                compile_member(model, settings, plan, unfreeze=unfreeze, probe=probe)
+                compile_member(model, settings, plan, unfreeze=unfreeze, probe=probe, lora_rank=lora_rank)
     finally:
         keras.config.set_dtype_policy("float32")
-    start = checkpoints.get_weights(model)
+    start = adapters.merged_weights(model)
     try:
         history = inputs.explained(table, lambda: loop.fit(model, batches, plan, validation))
     except loop.Interrupted as stop:
         stop.model = in_float32(model, table, settings, name=f"member_{member}")
         raise
-    if from_probe:
-        share = interpolate(model, start, validation, settings.interpolation)
-        settings = dataclasses.replace(settings, interpolation=share)
     plain = in_float32(model, table, settings, name=f"member_{member}")
+    if from_probe:
+        share = interpolation.interpolate(plain, start, validation, settings.interpolation)
+        settings = dataclasses.replace(settings, interpolation=share)
     return plain, [{"member": member, **row} for row in history], settings
 
 
-def validation_of(table: Table, preprocessing: backbones.Preprocessing, settings: Settings) -> loop.Validation | None:
-    """The labelled validation rows, if there are any."""
-    rows = table.labelled("validation")
-    if not len(rows):
-        return None
-    images = inputs.evaluation_batches(table, rows, preprocessing=preprocessing, batch_size=settings.batch_size)
-    return loop.Validation(images, table.labels[rows], settings.monitor, settings.patience)
-
-
-def interpolate(model: keras.Model, start: list[np.ndarray], validation: loop.Validation | None,
-                asked: float | None) -> float:
-    """Moves the weights of ``model`` back on the line to ``start``; returns the share of the end that is kept.
-
-    The shares are tried in the order of ``INTERPOLATIONS``, and the first of the best validation accuracy is taken.
-    """
-    end = checkpoints.get_weights(model)
-    shares = INTERPOLATIONS if asked is None else (asked,)
-    best = (-1.0, shares[0])
-    enough = validation is not None and len(validation.labels) >= MIN_VALIDATION
-    for share in shares if enough and len(shares) > 1 else ():
-        checkpoints.set_weights(model, between(start, end, share))
-        accuracy = validation.scores(model)["validation_accuracy"]
-        best = (accuracy, share) if accuracy > best[0] else best
-    checkpoints.set_weights(model, between(start, end, best[1]))
-    return best[1]
-
-
-def between(start: list[np.ndarray], end: list[np.ndarray], share: float) -> list[np.ndarray]:
-    """(1 - share) * start + share * end, array by array."""
-    return [(a + share * (b - a)).astype(a.dtype) for a, b in zip(start, end, strict=True)]
-
-
 def in_float32(model: keras.Model, table: Table, settings: Settings, *, name: str) -> keras.Model:
-    """The same classifier for prediction: plain float32, whatever precision and devices it was trained with."""
+    """The same classifier for prediction: plain float32, whatever precision, devices, adapters it was trained with."""
     backbone = linear_probe.build_backbone(table, settings)
     plain = classifiers.with_head(backbones.network(backbone), len(table.class_names), dropout=settings.dropout,
                                   name=name)
-    checkpoints.set_weights(plain, checkpoints.get_weights(model))
+    checkpoints.set_weights(plain, adapters.merged_weights(model))
     return plain
 
 
 def run(table: Table, *, output: str | Path, settings: Settings = Settings(), unfreeze: str = "probe-first",
-        resume: bool = False) -> dict[str, Any]:
+        lora_rank: int = 8, resume: bool = False) -> dict[str, Any]:
     """Fine-tunes a network on the labelled training rows and writes a run folder.
 
     Args:
@@ -165,6 +137,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
         output: the new run folder.
         settings: everything else about training.
         unfreeze: one of ``UNFREEZE``; see ``compile_member``.
+        lora_rank: rank of the corrections that ``unfreeze="lora"`` trains.
         resume: continue a run that was stopped, to the same weights.
 
     Returns:
@@ -176,14 +149,14 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
     """
     if unfreeze not in UNFREEZE:
         raise ToolkitError(f"unfreeze is {unfreeze!r}; it must be one of {', '.join(UNFREEZE)}.")
-    if settings.from_scratch and unfreeze == "head":
-        raise ToolkitError("--unfreeze head would leave a network from scratch at its random weights: use all.")
-    options = {**settings.describe(), "unfreeze": unfreeze}
+    if settings.from_scratch and unfreeze in ("head", *adapters.ADAPTERS):
+        raise ToolkitError(f"--unfreeze {unfreeze} would leave a network from scratch at its random weights: use all.")
+    options = {**settings.describe(), "unfreeze": unfreeze, "lora_rank": lora_rank}
     with run_folders.begin(output, "fine_tune", table, options, resume=resume) as folder:
         if folder.finished:
             return folder.report
         started = time.monotonic()
-        settings = settings.for_rows(len(table.labelled("train")))
+        settings = settings.for_rows(len(table.labelled("train")), few_weights=unfreeze in adapters.ADAPTERS)
 
         # Data
         devices.strategy(settings.devices)
@@ -201,7 +174,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
             for member in range(settings.members):
                 model, rows, found = train_member(table, settings, folder, member, unfreeze=unfreeze,
                                                   probe=controls.classifiers.get(linear_probe.ON_FEATURES),
-                                                  reflect=mirrored["reflect"])
+                                                  lora_rank=lora_rank, reflect=mirrored["reflect"])
                 members.append(model)
                 history += rows
         except loop.Interrupted as stop:

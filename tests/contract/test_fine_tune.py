@@ -78,6 +78,22 @@ def test_the_network_moves_but_frozen_batch_norm_does_not(table: Table, pretrain
     assert all(moved[name] for name in moved if name.endswith("kernel"))
 
 
+@pytest.mark.parametrize(("unfreeze", "endings"), [
+    ("lora", ("kernel",)), ("bias", ("bias", "beta")), ("norm", ("gamma", "beta"))])
+def test_adapters_move_their_weights_only_and_are_merged_on_saving(table: Table, pretrained: Settings, tmp_path: Path,
+                                                                   unfreeze: str, endings: tuple[str, ...]) -> None:
+    import keras
+
+    settings = dataclasses.replace(pretrained, learning_rate=0.01, ema=0, interpolation=1.0)
+    report = fine_tune.run(table, output=tmp_path / "run", settings=settings, unfreeze=unfreeze, lora_rank=2)
+    before, after = (keras.models.load_model(path, compile=False)
+                     for path in (pretrained.weights, tmp_path / "run" / "model.keras"))
+    moved = {weight.path.rsplit("network/")[-1]: not np.array_equal(weight, old)
+             for weight, old in zip(after.weights, before.weights, strict=True) if "head" not in weight.path}
+    assert {name for name, has in moved.items() if has} == {name for name in moved if name.endswith(endings)}
+    assert report["training"]["unfreeze"] == unfreeze
+
+
 def test_members_vote_over_views(table: Table, tmp_path: Path) -> None:
     settings = dataclasses.replace(SCRATCH, members=2, test_views=2, mixup=0.2, class_weights=True, rand_augment=0.3,
                                    label_smoothing=0.1, crop="resized", epochs=2)

@@ -1,9 +1,11 @@
 """A fine-tuning run that kills itself at a given moment: `python killed_run.py TABLE OUTPUT MOMENT`.
 
 MOMENT is "never", "step:N" (after the N-th training step of this process), "validation:N" (inside its N-th
-validation), "write:N" (half-way through its N-th checkpoint, which is written slowly) or "seconds:S".
+validation), "write:N" (half-way through its N-th checkpoint, which is written slowly) or "seconds:S". Checkpoints are
+written after every step.
 """
 
+import dataclasses
 import os
 import signal
 import sys
@@ -13,7 +15,7 @@ from typing import Any
 
 from recipes import fine_tune
 from toolkit.tables import read_table
-from toolkit.training import Settings, checkpoints, loop
+from toolkit.training import Settings, checkpoints, loop, plans
 
 SETTINGS = Settings(backbone="small_cnn", weights="none", image_size=16, epochs=8, batch_size=16, ema=0.9, mixup=0.2,
                     backbone_options={"filters": (4, 8), "dropout": 0.2}, dropout=0.3, colour=0.3, rand_augment=0.3,
@@ -40,7 +42,7 @@ def half_written(folder: Any, step: int, arrays: Any, facts: Any) -> None:
     path = checkpoints.save(folder, step, arrays, facts)
     half = path.read_bytes()[: path.stat().st_size // 2]
     path.unlink()
-    with open(path.with_name(path.name + ".tmp"), "wb") as file:
+    with open(path.with_name(f".{path.name}.{os.getpid()}.tmp.npz"), "wb") as file:
         file.write(half)
         file.flush()
         time.sleep(0.2)
@@ -62,5 +64,7 @@ def plan_death(moment: str) -> None:
 
 
 if __name__ == "__main__":
+    make = plans.make
+    plans.make = lambda *args, **options: dataclasses.replace(make(*args, **options), checkpoint_seconds=0.0)
     plan_death(sys.argv[3])
     fine_tune.run(read_table(sys.argv[1]), output=sys.argv[2], settings=SETTINGS, resume=True)

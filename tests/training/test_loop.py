@@ -40,18 +40,21 @@ def validation(**options: object) -> loop.Validation:
     return loop.Validation(tf.data.Dataset.from_tensor_slices(IMAGES[:20]).batch(8), LABELS[:20], **options)
 
 
+@pytest.mark.parametrize("checkpoint_seconds", [0.0, 60.0])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_resumed_run_ends_in_the_same_weights(tmp_path: Path, optimizer: str,
+def test_a_resumed_run_ends_in_the_same_weights(tmp_path: Path, optimizer: str, checkpoint_seconds: float,
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     whole = make_model(24, optimizer=optimizer)
     history = loop.fit(whole, stream, Plan(4, 6, seed=1), validation())
     for stop in (1, 3, 5):
         folder = tmp_path / f"{optimizer}-{stop}"
-        plan = Plan(4, 6, seed=1, folder=folder)
+        plan = Plan(4, 6, seed=1, folder=folder, checkpoint_seconds=checkpoint_seconds)
         killed = make_model(24, optimizer=optimizer)
         with monkeypatch.context() as patch, pytest.raises(loop.Interrupted):
             press_ctrl_c(patch, at_step=4 * stop + 2)
             loop.fit(killed, stream, plan, validation())
+        steps_kept = checkpoints.load(folder)[1]["step"]
+        assert steps_kept == (2 if checkpoint_seconds == 0 else 0)
         resumed = make_model(24, optimizer=optimizer)
         again = loop.fit(resumed, stream, plan, validation())
         for ours, theirs in zip(checkpoints.get_weights(resumed), checkpoints.get_weights(whole), strict=True):

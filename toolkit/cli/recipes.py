@@ -15,7 +15,7 @@ from toolkit import ToolkitError
 from toolkit.cli import options, quiet_tensorflow
 
 RECIPES = ("linear_probe", "fine_tune")
-UNFREEZE = ("probe-first", "all", "gradual", "head")  # recipes.fine_tune.UNFREEZE; that module imports TensorFlow
+UNFREEZE = ("probe-first", "all", "gradual", "head", "lora", "bias", "norm")  # recipes.fine_tune.UNFREEZE; that module imports TensorFlow
 
 
 @click.command("linear-probe", cls=options.Command, short_help="Logistic regression on frozen features.")
@@ -35,16 +35,19 @@ def linear_probe(**values: Any) -> None:
 @options.backbone
 @options.option("--unfreeze", family="Training", type=click.Choice(UNFREEZE), default=UNFREEZE[0],
                 help="What is trained: all, with the head started as the linear probe (probe-first) or at random "
-                     "(all); one more block at a time (gradual); the head alone (head).")
+                     "(all); one more block at a time (gradual); the head alone (head); or, from the probe, low-rank "
+                     "corrections of the kernels (lora), shifts (bias) or normalisations (norm) alone.")
+@options.option("--lora-rank", family="Training", type=click.IntRange(1, 4096), metavar="N", default=8,
+                help="Rank of the corrections of --unfreeze lora.")
 @options.training
 @options.augmentation
 @options.run
-def fine_tune(unfreeze: str, **values: Any) -> None:
+def fine_tune(unfreeze: str, lora_rank: int, **values: Any) -> None:
     """Train a whole network on the labelled rows, starting from the linear probe.
 
     TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME.
     """
-    train("fine_tune", values, unfreeze=unfreeze)
+    train("fine_tune", values, unfreeze=unfreeze, lora_rank=lora_rank)
 
 
 def repeat(run: str, params: dict[str, Any], output: str) -> None:

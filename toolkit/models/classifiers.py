@@ -11,7 +11,6 @@ loads in any process with ``keras.models.load_model``. The class names lie in th
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from toolkit import ToolkitError
+from toolkit import ToolkitError, atomic_files
 from toolkit.models import backbones
 
 
@@ -104,12 +103,11 @@ def save(model: keras.Model, path: Path, class_names: Sequence[str]) -> None:
     Raises:
         ToolkitError: if the disk refuses.
     """
-    temporary = path.with_name(f"{path.stem}.tmp.keras")
     try:
-        model.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr("classes.json", json.dumps(list(class_names), ensure_ascii=False))
-        os.replace(temporary, path)
+        with atomic_files.in_place_of(path) as temporary:
+            model.save(temporary)
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr("classes.json", json.dumps(list(class_names), ensure_ascii=False))
     except OSError as error:
         raise ToolkitError(f"Could not write {path}: {error.strerror or error}. Free space or choose another "
                            f"--output.") from error

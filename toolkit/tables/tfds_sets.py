@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit import cache_folder
+from toolkit import atomic_files, cache_folder
 from toolkit.tables import image_files
 from toolkit.tables.entries import SPLIT_WORDS, Entries
 from toolkit.tables.errors import TableError, listed
@@ -182,7 +181,6 @@ def _written(path: Path, data: bytes) -> str:
     """Writes an image unless it is there already; atomic, so that two programs may do it at once."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        with atomic_files.in_place_of(path) as temporary:
+            temporary.write_bytes(data)
     return str(path)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from toolkit import atomic_files
 from toolkit.training import checkpoints
 from toolkit.training.plans import Plan
 from toolkit.training.progress import say
@@ -58,8 +59,8 @@ def calibrate(model: keras.Model, batches: Batches, plan: Plan, settings: Settin
         if kept is None:
             return _apply(plan, settings, found)
         plan.folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(found).encode()
-        checkpoints.write_atomically(kept, lambda file: file.write(text))
+        with atomic_files.in_place_of(kept) as temporary:
+            temporary.write_text(json.dumps(found))
     return _apply(plan, settings, json.loads(kept.read_text()))
 
 

@@ -1,22 +1,22 @@
 """Checkpoints for exact resume: everything a training step depends on, in one file written atomically.
 
 A step is a function of the weights, the optimizer's variables (its step counter drives the schedule), the position in
-the stream of batches and the seeds of the dropout layers. Position and seeds are functions of (seed, epoch), so a
-checkpoint at the end of an epoch holds the arrays and the epoch, and nothing else.
+the stream of batches and the seeds of the dropout layers. The batches are a function of the step's number, and the seeds
+at the beginning of an epoch one of (seed, epoch): a checkpoint at the end of an epoch holds the weights and the
+optimizer, one within an epoch also the seeds and the running mean of the loss.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit import ToolkitError
+from toolkit import ToolkitError, atomic_files
 
 if TYPE_CHECKING:
     import keras
@@ -39,23 +39,14 @@ def save(folder: Path, step: int, arrays: Mapping[str, np.ndarray], facts: Mappi
     path = folder / f"checkpoint-{step:08d}.npz"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda file: np.savez(file, facts=np.array(json.dumps(facts)), **arrays))
+        with atomic_files.in_place_of(path) as temporary:
+            np.savez(temporary, facts=np.array(json.dumps(facts)), **arrays)
     except OSError as error:
         raise ToolkitError(f"Could not write the checkpoint {path}: {error.strerror or error}. The checkpoint before "
                            f"it is intact: free space or mend the folder and run again with --resume.") from error
     for old in sorted(folder.glob("checkpoint-*.npz"))[:-KEEP]:
         old.unlink(missing_ok=True)
     return path
-
-
-def write_atomically(path: Path, write: Any) -> None:
-    """Calls ``write(file)`` on a temporary file beside ``path`` and renames it once it is on the disk."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def load(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
@@ -72,15 +63,38 @@ def load(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
 
 def get_state(model: "keras.Model") -> dict[str, np.ndarray]:
     """The weights of ``model`` and the variables of its optimizer as arrays, by position."""
-    return {**{f"weight_{i}": value for i, value in enumerate(get_weights(model))},
-            **{f"optimizer_{i}": variable.numpy() for i, variable in enumerate(model.optimizer.variables)}}
+    return {**_arrays("weight", model.weights), **_arrays("optimizer", model.optimizer.variables)}
 
 
 def set_state(model: "keras.Model", arrays: Mapping[str, np.ndarray]) -> None:
     """Puts back what ``get_state`` took."""
-    set_weights(model, [arrays[f"weight_{i}"] for i in range(len(model.weights))])
-    for i, variable in enumerate(model.optimizer.variables):
-        variable.assign(arrays[f"optimizer_{i}"])
+    _assign("weight", model.weights, arrays)
+    _assign("optimizer", model.optimizer.variables, arrays)
+
+
+def get_epoch_state(model: "keras.Model") -> dict[str, np.ndarray]:
+    """What changes within an epoch besides: the seeds of the dropout layers and the running mean of the loss."""
+    return {**_arrays("seed", seeds(model)), **_arrays("metric", model.metrics_variables)}
+
+
+def set_epoch_state(model: "keras.Model", arrays: Mapping[str, np.ndarray]) -> None:
+    """Puts back what ``get_epoch_state`` took."""
+    _assign("seed", seeds(model), arrays)
+    _assign("metric", model.metrics_variables, arrays)
+
+
+def seeds(model: "keras.Model") -> list["keras.Variable"]:
+    """The states of the seed generators of all layers of ``model``."""
+    return [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
+
+
+def _arrays(name: str, variables: Sequence["keras.Variable"]) -> dict[str, np.ndarray]:
+    return {f"{name}_{i}": np.array(variable.numpy()) for i, variable in enumerate(variables)}
+
+
+def _assign(name: str, variables: Sequence["keras.Variable"], arrays: Mapping[str, np.ndarray]) -> None:
+    for i, variable in enumerate(variables):
+        variable.assign(arrays[f"{name}_{i}"])
 
 
 def get_weights(model: "keras.Model") -> list[np.ndarray]:

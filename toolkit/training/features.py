@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import toolkit
-from toolkit import inputs
+from toolkit import atomic_files, inputs
 from toolkit.models import backbones
 from toolkit.tables import Table
-from toolkit.training import checkpoints
 from toolkit.training.progress import Progress, say
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ class Cache:
         ``checksums`` (n,) are sorted and distinct. A damaged file is removed: its rows are computed again.
         """
         found = np.zeros(len(checksums), bool)
-        for path in sorted(self.folder.glob("*.npz")) if self.folder.is_dir() and len(checksums) else ():
+        for path in sorted(self.folder.glob("[!.]*.npz")) if self.folder.is_dir() and len(checksums) else ():
             try:
                 with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                     names = archive["checksums"].astype(str)
@@ -157,8 +156,8 @@ class Cache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{uuid.uuid4().hex}.npz"
-            columns = {"checksums": checksums.astype("S64"), "rows": rows}
-            checkpoints.write_atomically(path, lambda file: np.savez(file, **columns))
+            with atomic_files.in_place_of(path) as temporary:
+                np.savez(temporary, checksums=checksums.astype("S64"), rows=rows)
         except OSError as error:
             say(f"The features could not be cached in {self.folder} ({error.strerror or error}); going on without. "
                 f"Set TOOLKIT_CACHE to a folder that can be written.")

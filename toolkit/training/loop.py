@@ -83,11 +83,13 @@ def fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: P
         model.optimizer.build(model.trainable_variables)
     keeper = _Keeper(plan, validation)
     keeper.set_model(model)
-    done = keeper.restore_or_begin()
+    epoch, step = keeper.restore_or_begin()
     try:
-        if done < plan.epochs and not keeper.finished:
-            model.fit(batches(done * plan.steps_per_epoch), initial_epoch=done, epochs=plan.epochs, verbose=0,
-                      steps_per_epoch=plan.steps_per_epoch, callbacks=[keeper], shuffle=False)
+        while epoch < plan.epochs and not keeper.finished:
+            end = epoch + 1 if step else plan.epochs  # first what is left of an epoch that was begun
+            model.fit(batches(epoch * plan.steps_per_epoch + step), initial_epoch=epoch, epochs=end, verbose=0,
+                      steps_per_epoch=plan.steps_per_epoch - step, callbacks=[keeper], shuffle=False)
+            epoch, step = end, 0
     except KeyboardInterrupt as interrupt:
         checkpoints.set_weights(model, keeper.best_weights)
         raise Interrupted(keeper.describe_best()) from interrupt
@@ -96,7 +98,7 @@ def fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: P
 
 
 class _Keeper(keras.callbacks.Callback):
-    """Validates, keeps the best weights and writes a checkpoint at the end of every epoch."""
+    """Validates and keeps the best weights at the end of every epoch; writes checkpoints there and now and then."""
 
     def __init__(self, plan: Plan, validation: Validation | None) -> None:
         super().__init__()
@@ -104,35 +106,57 @@ class _Keeper(keras.callbacks.Callback):
         self.history: list[dict[str, Any]] = []
         self.best_epoch, self.best_weights = 0, []
         self.finished = False
-        self._epoch_start = self._tenth_step = time.monotonic()
-        self._steps = 0
+        self._epoch_start = self._tenth_step = self._saved = time.monotonic()
+        self._steps = self._epoch = self._first_step = 0
+        self._pause = plan.checkpoint_seconds
+        self._within_epoch: dict[str, np.ndarray] = {}
+        self._raw: dict[str, np.ndarray] = {}
 
-    def restore_or_begin(self) -> int:
-        """Continues from the newest checkpoint, or judges the weights before training. Returns the epochs done."""
+    def restore_or_begin(self) -> tuple[int, int]:
+        """Continues from the newest checkpoint, or judges the weights before training.
+
+        Returns:
+            The epochs done, and the steps done in the epoch after them.
+        """
         found = checkpoints.load(self.plan.folder) if self.plan.folder else None
         if found is None:
             self.best_weights = checkpoints.get_weights(self.model)
             if self.plan.from_start:
                 self._close_epoch(0, {"learning_rate": 0.0, "loss": None})
-            return 0
+            return 0, 0
         arrays, facts = found
         checkpoints.set_state(self.model, arrays)
         self.best_weights = [arrays[f"best_{i}"] for i in range(len(self.model.weights))]
         self.history, self.best_epoch, self.finished = facts["history"], facts["best_epoch"], facts["finished"]
-        done = self.history[-1]["epoch"]
-        say(f"{self.plan.title}: resuming after epoch {done} of {self.plan.epochs}")
-        return done
+        done, self._first_step = facts["epoch"], facts["step"]
+        self._within_epoch = arrays if self._first_step else {}
+        say(f"{self.plan.title}: resuming after epoch {done} of {self.plan.epochs}"
+            + (f" and {self._first_step} steps" if self._first_step else ""))
+        return done, self._first_step
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Sets the state of every dropout layer as a function of (seed, epoch)."""
-        self._epoch_start = time.monotonic()
-        states = [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
-        for i, state in enumerate(states):
+        """Sets the state of every dropout layer as a function of (seed, epoch), or as a checkpoint found it."""
+        self._epoch, self._epoch_start = epoch, time.monotonic()
+        if self._within_epoch:
+            checkpoints.set_epoch_state(self.model, self._within_epoch)
+            self._within_epoch = {}
+            return
+        self._first_step = 0
+        for i, state in enumerate(checkpoints.seeds(self.model)):
             words = np.random.SeedSequence([self.plan.seed, epoch, i]).generate_state(2, np.uint32)
             state.assign(words.astype(state.dtype))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Says after ten steps how long the run will take; the first step, which traces the graph, is not counted."""
+        """Says after ten steps how long the run will take; writes a checkpoint when it is time."""
+        self._report_pace()
+        step = self._first_step + batch + 1
+        due = step < self.plan.steps_per_epoch and time.monotonic() - self._saved >= self._pause
+        if self.plan.folder and due:
+            state = {**checkpoints.get_state(self.model), **checkpoints.get_epoch_state(self.model)}
+            self._save(self._epoch, step, state)
+
+    def _report_pace(self) -> None:
+        """The first step, which traces the graph, is not counted."""
         self._steps += 1
         if self._steps == 1:
             self._tenth_step = time.monotonic()
@@ -157,9 +181,24 @@ class _Keeper(keras.callbacks.Callback):
         if patience is not None and epoch + 1 - self.best_epoch >= patience:
             self.finished = self.model.stop_training = True
         if self.plan.folder:
-            best = {f"best_{i}": value for i, value in enumerate(self.best_weights)}
-            facts = {"history": self.history, "best_epoch": self.best_epoch, "finished": self.finished}
-            checkpoints.save(self.plan.folder, epoch + 1, {**raw, **best}, facts)
+            self._save(epoch + 1, 0, raw)
+        self._raw = raw if self._first_step else {}
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Undoes, where more epochs follow, what ``fit`` does last: put the moving average into the model."""
+        if self._raw:
+            checkpoints.set_state(self.model, self._raw)
+
+    def _save(self, epoch: int, step: int, state: dict[str, np.ndarray]) -> None:
+        """Writes a checkpoint; the next within an epoch comes so late that writing takes a twentieth of the time."""
+        start = time.monotonic()
+        best = {f"best_{i}": value for i, value in enumerate(self.best_weights)}
+        facts = {"history": self.history, "best_epoch": self.best_epoch, "finished": self.finished, "epoch": epoch,
+                 "step": step}
+        checkpoints.save(self.plan.folder, epoch * self.plan.steps_per_epoch + step, {**state, **best}, facts)
+        self._saved = time.monotonic()
+        if self.plan.checkpoint_seconds:
+            self._pause = max(self.plan.checkpoint_seconds, 20 * (self._saved - start))
 
     def _close_epoch(self, epoch: int, row: dict[str, Any]) -> None:
         """Adds a row to the history and keeps the weights now in the model if they are the best so far."""

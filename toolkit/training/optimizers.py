@@ -48,7 +48,7 @@ def layer_rates(blocks: Sequence[Sequence["keras.layers.Layer"]], head: Sequence
     rates = {variable.path: Rate() for layer in head for variable in layer.trainable_variables}
     for depth, block in enumerate(reversed(blocks), start=1):
         rate = Rate(layer_decay ** depth, gradual_steps * depth)
-        rates.update({variable.path: rate for layer in block for variable in layer.trainable_variables})
+        rates.update({variable.path: rate for layer in block for variable in layer.weights if variable.trainable})
     return rates
 
 

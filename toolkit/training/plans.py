@@ -8,6 +8,7 @@ from pathlib import Path
 
 from toolkit.training.settings import Settings
 
+
 @dataclass
 class Plan:
     """The length of a training run and where its checkpoints go.
@@ -20,6 +21,8 @@ class Plan:
         title: what the progress lines call it.
         keep: ``"best"``, by validation, or ``"last"`` epoch.
         from_start: whether the weights before training are judged too (epoch 0).
+        checkpoint_seconds: time between checkpoints within an epoch; at its end there always is one. 0:
+            after every step.
     """
 
     steps_per_epoch: int
@@ -29,6 +32,7 @@ class Plan:
     title: str = "training"
     keep: str = "best"
     from_start: bool = True
+    checkpoint_seconds: float = 60.0
 
     @property
     def total_steps(self) -> int:

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import toolkit
-from toolkit import ToolkitError
+from toolkit import ToolkitError, atomic_files
 from toolkit.tables import Table
-from toolkit.training.checkpoints import write_atomically
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "pandas", "pillow")
-BEFORE_BEGUN = (".lock", "params.json.tmp")  # what a process killed while it began a run may leave
+BEFORE_BEGUN = (".lock", ".params.json.*")  # what a process killed while it began a run may leave
 
 
 class RunFolder:
@@ -58,6 +57,8 @@ class RunFolder:
         """Removes what only an unfinished run needs and releases the folder."""
         if self.finished:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
+            for left in self.path.glob(".*.tmp*"):  # of processes that were killed
+                left.unlink(missing_ok=True)
         self._release()
 
     def __enter__(self) -> "RunFolder":
@@ -99,7 +100,7 @@ def check(output: str | Path, *, resume: bool | None = False) -> None:
         if path.exists() and not path.is_dir():
             raise ToolkitError(f"--output {path} is a file; name a folder that does not exist yet.")
         begun = (path / "params.json").is_file()
-        full = path.exists() and any(entry.name not in BEFORE_BEGUN for entry in path.iterdir())
+        full = path.exists() and any(not any(map(entry.match, BEFORE_BEGUN)) for entry in path.iterdir())
         above = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     except OSError as error:
         raise ToolkitError(f"--output {path} cannot be read: {error.strerror or error}.") from error
@@ -138,8 +139,8 @@ def begin(output: str | Path, recipe: str, table: Table, options: Mapping[str, A
         folder = RunFolder(path, params, new=new)
         folder._hold()
         if new:
-            text = json.dumps(params, indent=2, ensure_ascii=False).encode()
-            write_atomically(begun, lambda file: file.write(text))
+            with atomic_files.in_place_of(begun) as temporary:
+                temporary.write_text(json.dumps(params, indent=2, ensure_ascii=False), encoding="utf-8")
     except json.JSONDecodeError as error:
         raise ToolkitError(f"{begun} is damaged: choose another --output.") from error
     except OSError as error:

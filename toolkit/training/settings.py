@@ -48,7 +48,8 @@ class Settings:
         batch_size: rows a step, over all devices together.
         optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"`` (Nesterov momentum).
         learning_rate: peak rate of the head; None: for pretrained networks 0.0003, or 0.0001 with fewer than 500
-            labelled rows (Adam family), or 0.003 (SGD); from scratch 0.001 and 0.1.
+            labelled rows (Adam family), or 0.003 (SGD), ten times as much where only few weights are trained; from
+            scratch 0.001 and 0.1.
         find_learning_rate: run a learning-rate range test on training rows and take its suggestion.
         momentum: of SGD.
         schedule: ``"cosine"`` to zero, ``"constant"``, ``"step"`` (a tenth at 50 % and 75 %), ``"restarts"`` (cosine
@@ -133,12 +134,18 @@ class Settings:
         """Whether the network starts from random weights."""
         return self.weights == "none"
 
-    def for_rows(self, num_rows: int) -> "Settings":
-        """The settings with what depends on the number of labelled training rows filled in."""
+    def for_rows(self, num_rows: int, *, few_weights: bool = False) -> "Settings":
+        """The settings with what depends on the number of labelled training rows filled in.
+
+        Args:
+            num_rows: labelled training rows.
+            few_weights: whether only adapters, biases or normalisations are trained.
+        """
         if self.optimizer == "sgd":
             rate = 0.1 if self.from_scratch else 0.003
         else:
             rate = 0.001 if self.from_scratch else 0.0003 if num_rows >= 500 else 0.0001
+        rate *= 10 if few_weights else 1
         smoothing = 0.0 if self.from_scratch else 0.1
         return dataclasses.replace(self, epochs=self.num_epochs(num_rows),
                                    label_smoothing=smoothing if self.label_smoothing is None else self.label_smoothing,

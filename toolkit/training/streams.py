@@ -1,4 +1,4 @@
-"""Endless streams of training batches as ``fit`` wants them: a function of the first step."""
+"""What ``loop.fit`` is given: an endless stream of training batches, a function of the first step; validation rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tensorflow as tf
 from toolkit import inputs
 from toolkit.inputs import augmentation
 from toolkit.models.backbones import Preprocessing
+from toolkit.training.loop import Validation
 from toolkit.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,3 +43,12 @@ def labelled(table: "Table", preprocessing: Preprocessing, settings: Settings, *
         return stream.enumerate(start=first_step).map(targets, num_parallel_calls=1, deterministic=True).prefetch(2)
 
     return batches
+
+
+def validation(table: "Table", preprocessing: Preprocessing, settings: Settings) -> Validation | None:
+    """The labelled validation rows, if there are any."""
+    rows = table.labelled("validation")
+    if not len(rows):
+        return None
+    images = inputs.evaluation_batches(table, rows, preprocessing=preprocessing, batch_size=settings.batch_size)
+    return Validation(images, table.labels[rows], settings.monitor, settings.patience)

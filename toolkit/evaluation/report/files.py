@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from toolkit import ToolkitError
+from toolkit import ToolkitError, atomic_files
 from toolkit.evaluation.report.contents import normalised
 from toolkit.tables import Table
 
@@ -126,17 +125,11 @@ def _put_in_place(path: Path, *, errors: str = "surrogateescape") -> Iterator[Te
 
     Names of files that are not UTF-8 go out as the bytes they came in as.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("w", encoding="utf-8", errors=errors, newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
+        with atomic_files.in_place_of(path) as temporary:
+            with temporary.open("w", encoding="utf-8", errors=errors, newline="") as file:
+                yield file
     except OSError as error:
         raise ToolkitError(f"{path} cannot be written: {error.strerror or error}. Make room or name another folder, "
                            "and run the command again.") from error
-    finally:
-        with suppress(OSError):
-            aside.unlink()

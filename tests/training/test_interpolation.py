@@ -6,8 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from recipes import fine_tune
-from toolkit.training import checkpoints
+from toolkit.training import checkpoints, interpolation
 
 
 def tuned() -> tuple[keras.Model, list[np.ndarray]]:
@@ -24,21 +23,21 @@ def judge(best: float, rows: int = 200) -> SimpleNamespace:
         "validation_accuracy": 1 - abs(float(checkpoints.get_weights(model)[0][0, 0]) - best)})
 
 
-@pytest.mark.parametrize("best", fine_tune.INTERPOLATIONS)
+@pytest.mark.parametrize("best", interpolation.SHARES)
 def test_validation_rows_choose(best: float) -> None:
     model, start = tuned()
-    assert fine_tune.interpolate(model, start, judge(best), None) == best
+    assert interpolation.interpolate(model, start, judge(best), None) == best
     assert np.all(checkpoints.get_weights(model)[0] == best)
 
 
-@pytest.mark.parametrize("validation", [None, judge(1.0, rows=fine_tune.MIN_VALIDATION - 1)])
+@pytest.mark.parametrize("validation", [None, judge(1.0, rows=interpolation.MIN_VALIDATION - 1)])
 def test_too_few_rows_do_not(validation: SimpleNamespace | None) -> None:
     model, start = tuned()
-    assert fine_tune.interpolate(model, start, validation, None) == 0.5
+    assert interpolation.interpolate(model, start, validation, None) == 0.5
     assert np.all(checkpoints.get_weights(model)[0] == 0.5)
 
 
 def test_what_is_asked_for_is_done() -> None:
     model, start = tuned()
-    assert fine_tune.interpolate(model, start, judge(0.0), 1.0) == 1.0
+    assert interpolation.interpolate(model, start, judge(0.0), 1.0) == 1.0
     assert np.all(checkpoints.get_weights(model)[0] == 1.0)
