@@ -78,6 +78,7 @@ def test_documented_arguments_are_those_of_the_signature(name: str) -> None:
         assert written <= real, f"{name}.{label} documents {written - real}"
 
 
+@pytest.mark.contract
 def test_the_commands_of_the_readme_work_as_printed(tmp_path: Path, small_table: Path) -> None:
     """In order, in an empty folder that holds photos.csv; only made quick: a tiny network and one epoch."""
     block = next(block for block in re.findall(r"```\n(.*?)```", (ROOT / "README.md").read_text(), re.S)

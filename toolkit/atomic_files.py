@@ -22,6 +22,7 @@ def in_place_of(path: Path) -> Iterator[Path]:
         OSError: if the disk refuses.
 
     Example:
+        >>> folder.mkdir()
         >>> with in_place_of(folder / "notes.txt") as temporary:
         ...     _ = temporary.write_text("all of it")
         >>> (folder / "notes.txt").read_text()
