@@ -15,7 +15,8 @@ from toolkit import ToolkitError
 from toolkit.cli import options, quiet_tensorflow
 
 RECIPES = ("linear_probe", "fine_tune")
-UNFREEZE = ("probe-first", "all", "gradual", "head", "lora", "bias", "norm")  # recipes.fine_tune.UNFREEZE; that module imports TensorFlow
+# recipes.fine_tune.UNFREEZE; that module imports TensorFlow
+UNFREEZE = ("probe-first", "all", "gradual", "head", "lora", "bias", "norm")
 
 
 @click.command("linear-probe", cls=options.Command, short_help="Logistic regression on frozen features.")

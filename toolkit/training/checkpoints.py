@@ -1,8 +1,8 @@
 """Checkpoints for exact resume: everything a training step depends on, in one file written atomically.
 
 A step is a function of the weights, the optimizer's variables (its step counter drives the schedule), the position in
-the stream of batches and the seeds of the dropout layers. The batches are a function of the step's number, and the seeds
-at the beginning of an epoch one of (seed, epoch): a checkpoint at the end of an epoch holds the weights and the
+the stream of batches and the seeds of the dropout layers. The batches are a function of the step's number, and the
+seeds at the beginning of an epoch one of (seed, epoch): a checkpoint at the end of an epoch holds the weights and the
 optimizer, one within an epoch also the seeds and the running mean of the loss.
 """
 
