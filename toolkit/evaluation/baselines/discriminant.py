@@ -25,19 +25,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg, optimize
-from scipy.special import log_softmax
+from scipy import linalg
 
 from toolkit.evaluation.baselines.folds import folds, sample
 from toolkit.evaluation.baselines.linear import NOTHING_TO_FIT, LinearClassifier, checked, constant, spread
 from toolkit.evaluation.baselines.reduction import reduction
+from toolkit.evaluation.baselines.temperatures import temperature
 from toolkit.evaluation.baselines.threads import threads_for
 
 NAME = "linear discriminant analysis"
 GRID = (0.001, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97)
 NUM_FOLDS = 5
 MAX_ROWS_TO_CHOOSE = 5000
-MAX_TEMPERATURE = 1e6
 ROWS_AT_ONCE = 8192
 NOT_CHOSEN = {"folds": 0, "rows_to_choose": 0, "cross_validated_log_loss": None, "cross_validated_accuracy": None}
 
@@ -147,7 +146,7 @@ def _chosen(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None,
     candidates = sorted({moments.ledoit_wolf, *GRID})
     scores, known = _held_out_scores(features[rows], labels[rows], numbers, moments, candidates)
     own = np.searchsorted(moments.classes, labels[rows])
-    results = [_temperature(candidate[known], own[known]) for candidate in scores]
+    results = [temperature(candidate[known], own[known]) for candidate in scores]
     best = int(np.argmin([loss for loss, _ in results]))
     sampled = f"The shrinkage was chosen on a stratified sample of {len(rows):,} of the {len(labels):,} rows."
     return {"shrinkage": candidates[best],
@@ -172,18 +171,6 @@ def _held_out_scores(features: np.ndarray, labels: np.ndarray, numbers: np.ndarr
             kernel, bias = _solve(part, candidate)
             scores[number, held_out[:, None], columns] = features[held_out] @ kernel + bias
     return scores, known
-
-
-def _temperature(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """The smallest mean log loss and the temperature that reaches it."""
-    rows = np.arange(len(labels))
-
-    def loss(log_temperature: float) -> float:
-        return -float(log_softmax(scores / np.float32(np.exp(log_temperature)), axis=1)[rows, labels].mean())
-
-    result = optimize.minimize_scalar(loss, bounds=(0, np.log(MAX_TEMPERATURE)), method="bounded",
-                                      options={"xatol": 0.02})
-    return max(0.0, float(result.fun)), float(np.exp(result.x))
 
 
 def _guessed_temperature(features: np.ndarray, moments: _Moments) -> float:

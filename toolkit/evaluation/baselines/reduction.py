@@ -62,7 +62,8 @@ def reduction(features: np.ndarray) -> Reduction:
     Raises:
         ValueError: if a feature is not finite.
     """
-    mean, scale = _scaling(features)
+    found = moments(features)
+    mean, scale = found.mean, found.scale
     rows, columns = features.shape
     dtype = np.float64 if rows < columns or features.dtype == np.float64 else np.float32
     standardised = features.astype(dtype)
@@ -79,8 +80,25 @@ def reduction(features: np.ndarray) -> Reduction:
     return Reduction(vectors[:, kept] * lengths, num_varying, mean, scale, basis)
 
 
-def _scaling(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and scale of each feature, (F,) float64 both."""
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and spread of each feature.
+
+    Attributes:
+        mean: (F,) float64.
+        variance: (F,) float64.
+        varies: (F,) bool.
+        scale: (F,) float64, infinite where a feature is constant.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    varies: np.ndarray
+    scale: np.ndarray
+
+
+def moments(features: np.ndarray) -> Moments:
+    """Mean and spread of each of the (n, F) features; ValueError where one is not finite."""
     mean = features.mean(axis=0, dtype=np.float64)
     if not np.isfinite(mean).all():
         raise ValueError(f"Feature {int(np.flatnonzero(~np.isfinite(mean))[0])} is not finite in every row.")
@@ -90,6 +108,6 @@ def _scaling(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     variance /= len(features)
     varies = np.sqrt(variance) > 1e-6 * np.abs(mean)
     if not varies.any():
-        return mean, np.full(len(mean), np.inf)
+        return Moments(mean, variance, varies, np.full(len(mean), np.inf))
     floor = VARIANCE_FLOOR * np.median(variance[varies])
-    return mean, np.where(varies, np.sqrt(variance + floor), np.inf)
+    return Moments(mean, variance, varies, np.where(varies, np.sqrt(variance + floor), np.inf))
