@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import toolkit
-from toolkit.cli import recipes, runs
+from toolkit.cli import benchmark, rank_backbones, recipes, runs, show
 
 __all__ = ["main"]
 
@@ -58,7 +58,8 @@ def main() -> None:
 
 
 for command in (recipes.fine_tune, recipes.linear_probe, runs.evaluate, runs.predict, runs.compare, runs.rerun,
-                runs.backbones):
+                runs.backbones, rank_backbones.rank_backbones, show.show, benchmark.benchmark,
+                benchmark.learning_curve):
     main.add_command(command)
 
 
