@@ -57,9 +57,8 @@ def main() -> None:
     """Train the best classifier that a table of images can buy, beside the plain baselines it has to beat."""
 
 
-for command in (recipes.fine_tune, recipes.linear_probe, runs.evaluate, runs.predict, runs.compare, runs.rerun,
-                runs.backbones, rank_backbones.rank_backbones, show.show, benchmark.benchmark,
-                benchmark.learning_curve):
+for command in (recipes.fine_tune, recipes.linear_probe, benchmark.benchmark, benchmark.learning_curve, runs.evaluate,
+                runs.predict, runs.compare, runs.rerun, show.show, rank_backbones.rank_backbones, runs.backbones):
     main.add_command(command)
 
 
