@@ -187,8 +187,9 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
         classifier = classifiers.assemble(members, preprocessing, test_views=settings.test_views)
         classifiers.save(classifier, folder.path / "model.keras", table.class_names)
         probabilities = prediction.predict(classifier, table)
-        training = {"rows": len(table.labelled("train")), "backbone": settings.backbone, "weights": settings.weights,
-                    "image_size": preprocessing.image_size, "unfreeze": unfreeze, "mirrored": mirrored,
+        training = {"rows": len(table.labelled("train")), "backbone": backbone.name, "weights": settings.weights,
+                    "image_size": preprocessing.image_size, "preprocessing": backbones.origin(backbone),
+                    "unfreeze": unfreeze, "mirrored": mirrored,
                     "epochs": history[-1]["epoch"], "chosen_epochs": [r["epoch"] for r in history if r["chosen"]],
                     "learning_rate": found.learning_rate, "label_smoothing": found.label_smoothing,
                     "interpolation": found.interpolation, "seconds": round(time.monotonic() - started, 1)}

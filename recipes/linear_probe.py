@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from toolkit.evaluation import baselines, report
-from toolkit.models import backbones, catalogue, classifiers
+from toolkit.models import backbones, classifiers, weight_sources
 from toolkit.tables import Table
 from toolkit.training import Settings, devices, features, run_folders
 from toolkit.training.progress import say
@@ -49,11 +49,12 @@ class Controls:
 def build_backbone(table: Table, settings: Settings, *, member: int = 0) -> keras.Model:
     """The backbone of a run, its new weights drawn by (seed, member).
 
-    A small network takes the size (16 to 64 pixels) and the colours of the images.
+    A small network takes the size (16 to 64 pixels) and the colours of the images, unless it comes from a run.
     """
     keras.utils.set_random_seed(settings.seed + member)
     channels, image_size = 3, settings.image_size
-    if catalogue.resolve(settings.backbone).family == "small_networks":
+    source = weight_sources.find(settings.backbone, settings.weights)
+    if source.entry.family == "small_networks" and source.preprocessing != weight_sources.RUN:
         channels, image_size = table.channels, image_size or int(np.clip(table.sizes.min(), 16, 64))
     return backbones.build(settings.backbone, settings.weights, image_size, channels=channels,
                            **settings.backbone_options)
@@ -128,8 +129,9 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), re
         # Report
         classifiers.save(classifiers.assemble([member], backbones.preprocessing(backbone)),
                          folder.path / "model.keras", table.class_names)
-        training = {"rows": len(table.labelled("train")), "backbone": settings.backbone, "weights": settings.weights,
-                    "image_size": backbones.preprocessing(backbone).image_size, **probe.details}
+        training = {"rows": len(table.labelled("train")), "backbone": backbone.name, "weights": settings.weights,
+                    "image_size": backbones.preprocessing(backbone).image_size,
+                    "preprocessing": backbones.origin(backbone), **probe.details}
         result = report.build(table, probabilities, recipe="linear probe", training=training,
                               baselines=controls.probabilities, control=ON_PIXELS, seed=settings.seed)
         report.write(folder.path, table, probabilities, result, params=folder.params, history=[])

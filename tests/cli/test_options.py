@@ -112,9 +112,23 @@ def test_a_file_of_weights_is_known_from_any_folder() -> None:
     assert options.settings(given(weights="mine.pth")).weights == str(Path("mine.pth").absolute())
 
 
+def test_a_backbone_may_be_a_directory_known_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "config.json").write_text('{"architecture": "resnet18.a1_in1k"}')
+    monkeypatch.chdir(tmp_path)
+    assert options.settings(given(backbone="hub")).backbone == str(tmp_path / "hub")
+    assert options.settings(given(backbone="hub", weights="none")).backbone == str(tmp_path / "hub")
+    with pytest.raises(ToolkitError, match="--groups belongs to alexnet, not to resnet18"):
+        options.settings(given(backbone="hub", network_groups=1))
+    with pytest.raises(ToolkitError, match="hub: its config.json says resnet18, not resnet50"):
+        options.settings(given(backbone="resnet50", weights="hub"))
+    with pytest.raises(ToolkitError, match="no backbone and no directory './nowhere'"):
+        options.settings(given(backbone="./nowhere"))
+
+
 @pytest.mark.parametrize(("values", "sentence"), [
-    ({"network_hidden": [8]}, "--hidden belongs to mlp, not to efficientnet_lite0"),
-    ({"network_dropout": 0.1, "backbone": "resnet18"}, "--network-dropout belongs to small_cnn, mlp, alexnet, not"),
+    ({"network_hidden": [8]}, "--hidden belongs to mlp, alexnet_torchvision, vgg11, vgg16, not to"),
+    ({"network_dropout": 0.1, "backbone": "resnet18"}, "--network-dropout belongs to small_cnn, mlp, alexnet, alexnet_torchvision, "),
     ({"network_batch_normalisation": True}, "--batch-normalisation belongs to small_cnn, mlp, not"),
     ({"network_groups": 1, "backbone": "mlp"}, "--groups belongs to alexnet, not to mlp"),
     ({"backbone": "efficientnet_light0"}, "did you mean efficientnet_lite0"),

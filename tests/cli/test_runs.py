@@ -173,7 +173,7 @@ def test_backbones(toolkit: Toolkit) -> None:
     assert [row["name"] for row in json.loads(result.stdout)] == list(catalogue.ENTRIES)
     table = printed.stdout.splitlines()
     assert table[0].split() == ["name", "size", "features", "parameters", "weights", "present", "note"]
-    assert table[1].startswith("efficientnet_lite0    224     1,280") and len(table) == len(catalogue.ENTRIES) + 1
+    assert table[1].split()[:3] == ["efficientnet_lite0", "224", "1,280"] and len(table) == len(catalogue.ENTRIES) + 1
 
 
 def test_a_broken_pipe_is_quiet() -> None:

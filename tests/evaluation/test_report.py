@@ -183,6 +183,16 @@ def test_perfect_predictions(make_table) -> None:
     assert "No error on the test images." in report.text(result)
 
 
+def test_the_text_says_how_images_reach_the_network(make_table) -> None:
+    table = make_table([0, 1] * 10, ["test"] * 20)
+    found = {"weights": "a.pth", "preprocessing": "the checkpoint's own configuration", "mean": [127.5] * 3,
+             "std": [58.4, 57.1, 57.4], "image_size": 224, "resize_size": 236, "interpolation": "bicubic"}
+    result = report.build(table, np.eye(2)[table.labels], recipe="x", training={"preprocessing": found}, baselines={},
+                          control=None, seed=0)
+    assert ("Images: short side 236, centre 224, bicubic, (pixels - 127.5) / 58.4, 57.1, 57.4: the checkpoint's own "
+            "configuration.") in report.text(result).replace("\n", " ")
+
+
 def test_diverged_networks_are_refused(table: Table) -> None:
     probabilities = predicted(table)
     probabilities[7] = np.nan

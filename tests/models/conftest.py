@@ -13,11 +13,12 @@ GOLDENS = Path(__file__).parent / "goldens"
 
 @pytest.fixture(scope="session")
 def goldens():
-    """`folder`, and the functions `photographs()` and `seeded(shapes)`."""
+    """`folder`, and the functions `photographs()`, `pictures(case)` and `seeded(shapes)`."""
     functions = runpy.run_path(str(GOLDENS / "inputs.py"))
-    sklearn = Path(importlib.util.find_spec("sklearn").origin).parent
+    images = Path(importlib.util.find_spec("sklearn").origin).parent / "datasets" / "images"
     return SimpleNamespace(folder=GOLDENS, seeded=functions["seeded"],
-                           photographs=lambda: functions["photographs"](sklearn / "datasets" / "images"))
+                           photographs=lambda: functions["photographs"](images),
+                           pictures=lambda case: functions["pictures"](images, case))
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from toolkit.models import backbones
 
 OTHER_PROCESS = """
 import sys, numpy, keras
-for number in range(3):
+for number in range(5):
     model = keras.saving.load_model(f"model{number}.keras")
     numpy.save(f"features{number}.npy", model.predict_on_batch(numpy.load(f"images{number}.npy")))
 assert not any(name.partition(".")[0] == "toolkit" for name in sys.modules)
@@ -81,9 +81,13 @@ def test_preprocessing_stays_in_float32_under_mixed_precision():
 
 
 def test_in_another_process_saved_models_need_nothing_of_ours_and_fingerprints_are_the_same(images, tmp_path):
+    mobilenet = backbones.build("mobilenetv3_small_100", "none", 32)
     models = [tiny(channels=1, include_top=True, num_classes=3), backbones.build("mobilenet", "none", 32, alpha=0.25),
-              backbones.fold_batch_normalization(backbones.network(tiny()))]
-    inputs = [images, images, images[:, :8, :8].astype(np.float32)]
+              backbones.fold_batch_normalization(backbones.network(tiny())),
+              backbones.fold_batch_normalization(backbones.network(mobilenet)),
+              backbones.build("vgg11", "none", 32, hidden=(8, 4))]
+    inputs = [images, images, images[:, :8, :8].astype(np.float32),
+              np.tile(images, (1, 2, 2, 1))[:, :32, :32].astype(np.float32), images]
     for number, (model, pictures) in enumerate(zip(models, inputs, strict=True)):
         model.save(tmp_path / f"model{number}.keras")
         np.save(tmp_path / f"images{number}.npy", pictures)
@@ -122,11 +126,11 @@ def test_fingerprint_is_of_graph_and_weights(tmp_path):
     assert backbones.fingerprint(model) != first
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "vgg16", "keras_resnet50"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "keras_vgg16", "keras_resnet50"])
 def test_blocks_of_other_families_hold_every_weight_once(name):
     network = backbones.network(backbones.build(name, "none", 32))
     blocks = backbones.blocks(network)
-    assert len(blocks) == (5 if name == "vgg16" else 8)
+    assert len(blocks) == (5 if name == "keras_vgg16" else 8)
     names = [layer.name for block in blocks for layer in block if layer.weights]
     assert names == [layer.name for layer in network.layers if layer.weights]
     assert all("normalization" not in type(block[0]).__name__.lower() for block in blocks)
@@ -134,7 +138,7 @@ def test_blocks_of_other_families_hold_every_weight_once(name):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("resnet19", "none"), "no backbone 'resnet19'; did you mean resnet18"),
-    (("zzz", "none"), r"no backbone 'zzz'; `toolkit backbones` lists all 47"),
+    (("zzz", "none"), r"no backbone 'zzz'; `toolkit backbones` lists all \d+"),
     (("small_cnn",), "small_cnn has no ImageNet weights here; use weights 'none'"),
     (("resnet18", "none", 16), "image size 16 is too small for resnet18; it needs at least 32"),
     (("xception", "none", 32), "image size 32 is too small for xception; it needs at least 71"),

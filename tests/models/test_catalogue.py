@@ -38,10 +38,10 @@ def test_describe(tmp_path, monkeypatch):
         "num_parameters": 3_413_024, "weights": "embedded", "present": True,
         "note": "ImageNet weights installed with this package; the default"}
     assert (rows["small_cnn"]["weights"], rows["small_cnn"]["present"]) == ("none", True)
-    assert (rows["vgg16"]["weights"], rows["vgg16"]["present"]) == ("download", False)
+    assert (rows["keras_vgg16"]["weights"], rows["keras_vgg16"]["present"]) == ("download", False)
     (tmp_path / "models").mkdir()
-    ENTRIES["vgg16"].weights_path().write_bytes(b"")
-    assert {row["name"]: row for row in catalogue.describe()}["vgg16"]["present"]
+    ENTRIES["keras_vgg16"].weights_path().write_bytes(b"")
+    assert {row["name"]: row for row in catalogue.describe()}["keras_vgg16"]["present"]
     assert backbones.describe is catalogue.describe
 
 
@@ -59,6 +59,13 @@ def test_every_keras_name_resolves_to_itself():
     assert all(resolve(entry.constructor).constructor in (entry.constructor, "") for entry in ENTRIES.values()
                if entry.constructor)
     assert all(resolve(name).name == name for name in ENTRIES)
+
+
+@pytest.mark.parametrize("name", ["keras_hub:resnet_101_imagenet", "keras_hub:/somewhere/a_directory",
+                                  "keras_hub_resnet_101_imagenet"])
+def test_presets_of_keras_hub_are_taken_as_they_are(name):
+    entry = resolve(name)
+    assert (entry.name, entry.family, entry.weights, entry.weights_path()) == (name, "keras_hub", "download", None)
 
 
 def test_close_names_are_offered():

@@ -101,6 +101,9 @@ HOSTILE = {
     "one storage twice": (state(b"(" + tensor(4) + tensor(4, kind="LongStorage") + b"t"), "two ways"),
     "no dict": (b"\x80\x02].", "no dict of tensors|list of storages"),
     "no tensors": (state(b"K\x01"), "no tensors|differs"),
+    "keys of one hash": (b"\x80\x02}\x8a\x09" + (2**61 - 1).to_bytes(9, "little") + b"Ns.", "no plain names"),
+    "a name with a bell": (state(b"cos\nsys\x07tem\n"), "unprintable"),
+    "millions of lists": (b"\x80\x02" + b"]" * 500_001 + b".", "500,000 pickle instructions"),
     "tuples as keys": (b"\x80\x02})K\x01s.", "no plain names"),
     "a hash that takes for ever": (b"\x80\x02})" + b"q\x00h\x00\x86" * 60 + b"K\x01s.", "no plain names"),
     "stack underflow": (b"\x80\x02R.", "damaged"),
@@ -168,6 +171,53 @@ def test_damage_anywhere_ends_in_arrays_or_one_sentence(container, goldens, read
             assert all(isinstance(array, np.ndarray) for array in read(bytes(content)).values())
         except ToolkitError as error:
             assert "\n" not in str(error)
+
+
+def test_what_scripts_put_around_a_state_dict(read):
+    named = b"X\x08\x00\x00\x00module.w" + tensor(4)
+    for wrapper in (b"state_dict", b"model_state_dict", b"model"):
+        outer = b"X" + struct.pack("<I", len(wrapper)) + wrapper
+        found = read(zipped(b"\x80\x02}" + outer + b"}" + named + b"ssX\x05\x00\x00\x00epochK\x03s."))
+        assert list(found) == ["w"]
+
+
+def test_one_storage_cannot_be_read_again_and_again(read):
+    tensors = b"".join(b"X\x04\x00\x00\x00%04d" % index + tensor(4000, count=4000) for index in range(1000))
+    with pytest.raises(ToolkitError, match="claim many times the numbers that the file has"):
+        read(zipped(b"\x80\x02}(" + tensors + b"u.", {"0": bytes(16_000)}))
+
+
+def test_a_zip_file_of_too_many_entries(read):
+    whole = zipped(state(tensor(4)), **{f"data/{'x' * 400}{index}": b"" for index in range(20_000)})
+    with pytest.raises(ToolkitError, match="a zip file of too many entries"):
+        read(whole)
+
+
+def test_a_large_zip_file_has_its_directory_in_another_place(read, monkeypatch):
+    """As torch.save writes files of more than 4 GB."""
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 0)
+    whole = zipped(state(tensor(4)))
+    monkeypatch.undo()
+    assert b"PK\x06\x06" in whole
+    np.testing.assert_array_equal(read(whole)["w"], np.zeros(4))
+
+
+def test_a_wrong_checksum(read):
+    whole = bytearray(zipped(state(tensor(4)), {"0": b"abcd" * 4}))
+    whole[whole.index(b"abcd")] ^= 1
+    with pytest.raises(ToolkitError, match="damaged"):
+        read(bytes(whole))
+
+
+def test_tensors_are_read_when_they_are_asked_for(read, monkeypatch):
+    reads = []
+    original = np.fromfile
+    monkeypatch.setattr(np, "fromfile", lambda *arguments: reads.append(arguments[2]) or original(*arguments))
+    tensors = read(zipped(b"\x80\x02}(X\x01\x00\x00\x00vh\x00X\x01\x00\x00\x00w".replace(b"h\x00", tensor(4))
+                          + tensor(2, stride=2, offset=1) + b"u."))
+    assert list(tensors) == ["v", "w"] and not reads
+    assert tensors["w"].shape == (2,)
+    assert reads == [3]
 
 
 def test_a_missing_file():

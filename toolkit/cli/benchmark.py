@@ -46,7 +46,7 @@ def _measuring(function: Callable[..., Any]) -> Callable[..., Any]:
                                 "options, such as \"my net=fine-tune --backbone mlp --weights none\". Repeat it.",
                            show_default="majority-class, and logistic-regression and lda on pixels and on features, "
                                         "linear-probe, fine-tune"),
-            options.option("--all-baselines", family=_ROWS, is_flag=True,
+            options.option("--all-baselines", family=_ROWS, is_flag=True, show_default="only those named",
                            help="Also every plain method on pixels, on HOG descriptors and on frozen features."),
             options.backbone,
             options.option("--output", family="Run", required=True, type=click.Path(), metavar="DIR",

@@ -25,7 +25,9 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 SEEDS = click.IntRange(*RANGES["seed"])
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
-OWN_NETWORKS = ("small_cnn", "mlp", "alexnet", "resnet18", "resnet34", "resnet50", "efficientnet_lite0")
+_TWO_HIDDEN_LAYERS = ("alexnet_torchvision", "vgg11", "vgg16")
+OWN_NETWORKS = ("small_cnn", "mlp", "alexnet", *_TWO_HIDDEN_LAYERS, "resnet18", "resnet34", "resnet50",
+                "efficientnet_lite0", "efficientnet_b0", "mobilenetv3_small_100")
 
 
 # ---- Building blocks ----------------------------------------------------------------------------------------------
@@ -159,7 +161,9 @@ class NetworkOption:
 
 
 NETWORK_OPTIONS = {
-    "hidden": NetworkOption(Integers(), "Units of each hidden layer.", {"mlp": (256, 128)}, metavar="N,N..."),
+    "hidden": NetworkOption(
+        Integers(), "Units of each hidden layer.",
+        {"mlp": (256, 128), **dict.fromkeys(_TWO_HIDDEN_LAYERS, (4096, 4096))}, metavar="N,N..."),
     "filters": NetworkOption(Integers(), "Channels of each block of convolutions.", {"small_cnn": (32, 64, 128)},
                              metavar="N,N..."),
     "activation": NetworkOption(click.Choice(["relu", "leaky_relu", "elu", "maxout", "tanh", "sigmoid"]),
@@ -169,12 +173,17 @@ NETWORK_OPTIONS = {
         {name: "gaussian" if name == "alexnet" else "he" for name in OWN_NETWORKS}),
     "pooling": NetworkOption(click.Choice(["max", "average"]), "How a block halves the picture.", {"small_cnn": "max"}),
     "dropout": NetworkOption(click.FloatRange(0, 1, max_open=True), "Dropout rate inside the network.",
-                             {"small_cnn": 0.1, "mlp": 0.2, "alexnet": 0.5}, "--network-dropout", "X"),
+                             {"small_cnn": 0.1, "mlp": 0.2, **dict.fromkeys(("alexnet", *_TWO_HIDDEN_LAYERS), 0.5)},
+                             "--network-dropout", "X"),
     "batch_normalisation": NetworkOption(click.BOOL, "BatchNorm before each activation.",
                                          {"small_cnn": True, "mlp": False},
                                          "--batch-normalisation/--no-batch-normalisation"),
     "groups": NetworkOption(click.IntRange(1, 2), "Halves of the layers, as on the paper's two GPUs; 1 joins them.",
                             {"alexnet": 2}, metavar="N"),
+    "padding": NetworkOption(click.Choice(["symmetric", "same"]), "As PyTorch (symmetric) or TensorFlow (same) trained "
+                             "the weights; a checkpoint's own configuration tells.",
+                             {"efficientnet_lite0": "same", "efficientnet_b0": "symmetric",
+                              "mobilenetv3_small_100": "symmetric"}),
 }
 
 
@@ -203,18 +212,22 @@ def settings(values: Mapping[str, Any]) -> Settings:
     Raises:
         ToolkitError: there is no such backbone, or it has no such option, or a value is out of its range.
     """
-    from toolkit.models import catalogue
+    from toolkit.models import weight_sources
 
     chosen = {name: values[name] for name in FIELDS if name in values}
-    chosen["backbone"] = catalogue.resolve(chosen["backbone"]).name
     if chosen["weights"] not in ("imagenet", "none"):
         chosen["weights"] = os.path.abspath(chosen["weights"])  # resume and rerun may start in another folder
+    entry = weight_sources.find(chosen["backbone"], chosen["weights"]).entry
+    if weight_sources.is_folder(chosen["backbone"]):
+        chosen["backbone"] = os.path.abspath(chosen["backbone"])
+    else:
+        chosen["backbone"] = entry.name
     given = {name: values[f"network_{name}"] for name in NETWORK_OPTIONS if values.get(f"network_{name}") is not None}
     for name in given:
         network = NETWORK_OPTIONS[name]
-        if chosen["backbone"] not in network.defaults:
+        if entry.name not in network.defaults:
             flag = (network.flag or f"--{name}").partition("/")[0]
-            raise ToolkitError(f"{flag} belongs to {', '.join(network.defaults)}, not to {chosen['backbone']}: leave "
+            raise ToolkitError(f"{flag} belongs to {', '.join(network.defaults)}, not to {entry.name}: leave "
                                f"it out, or choose another --backbone.")
     return Settings(**chosen, backbone_options=given)
 

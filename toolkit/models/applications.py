@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from toolkit import ToolkitError
+from toolkit.models import downloads, keras_files
 from toolkit.models import weights as weight_files
 from toolkit.models.catalogue import Entry
 from toolkit.models.layers import normalise
@@ -27,8 +28,8 @@ def network(
 
     Args:
         entry: one with a constructor.
-        weights: "imagenet" (from `~/.keras/models`, downloaded on first use), "none", or a `.keras` or `.weights.h5`
-            file of an earlier run.
+        weights: "imagenet" (from `~/.keras/models`, downloaded there on first use), "none", or a `.keras` or
+            `.weights.h5` file of an earlier run.
         size: side in pixels of the pictures.
         channels: 3, or 1 for the average of red, green and blue.
         classes: end in logits of that many classes; None: in features.
@@ -50,6 +51,8 @@ def network(
     if entry.constructor.startswith(_BUILT_IN):
         top["include_preprocessing"] = False
     pretrained = str(weights) == "imagenet"
+    if pretrained and classes is None and not options:
+        _fetch(entry, size)
     arguments = top | options | {"weights": "imagenet" if pretrained else None, "input_shape": (size, size, channels)}
     net = keras.Model(pixels, _call(entry, x, arguments).output, name=_NAME)
     if pretrained:
@@ -57,6 +60,14 @@ def network(
     if entry.constructor.startswith(_UNEQUAL_GRAPHS) and str(weights) != "none":
         return _saved(entry, net, Path(weights))
     return weight_files.load(net, entry, weights)
+
+
+def _fetch(entry: Entry, size: int) -> None:
+    """Put the ImageNet weights where Keras looks for them, resumed and verified; other variants it fetches itself."""
+    name = keras_files.file_for(entry.name, entry.file, size)
+    checksum = keras_files.CHECKSUMS.get(name, "")
+    downloads.fetch(keras_files.URLS[name], entry.weights_path().with_name(name), checksum=checksum,
+                    algorithm="sha256" if len(checksum) == 64 else "md5")
 
 
 def _saved(entry: Entry, net: keras.Model, path: Path) -> keras.Model:
@@ -82,8 +93,8 @@ def _call(entry: Entry, x: keras.KerasTensor, arguments: dict[str, Any]) -> kera
     except Exception as error:  # get_file raises bare Exception
         if not str(error).startswith("URL fetch failure"):
             raise
-        address = re.search(r"https?://\S+?(?=:? )", str(error))
+        address = re.search(r"https?://\S+?(?=:? )", str(error))[0]
         raise ToolkitError(
-            f"the ImageNet weights of {entry.name} cannot be downloaded; download "
-            f"{address[0] if address else entry.file} elsewhere and put it at {entry.weights_path()}."
+            f"the ImageNet weights of {entry.name} cannot be downloaded; download {address} elsewhere and put it at "
+            f"{entry.weights_path().with_name(keras_files.name_of(address))}."
         ) from error

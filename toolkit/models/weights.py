@@ -1,45 +1,40 @@
-"""Weights from files: PyTorch checkpoints converted and cached, and the files of earlier Keras runs.
+"""Weights from files: checkpoints of the PyTorch world, and the files of earlier Keras runs.
 
-A network lists its counterparts in PyTorch's naming as `(layer, prefix, kind)`; `convert` turns the tensors of a
-checkpoint into arrays named `layer/variable` and insists that every tensor is used. The embedded ImageNet weights are
-converted on first use; the result is kept in `$TOOLKIT_CACHE` or `~/.cache/toolkit` under the SHA-256 of the
-checkpoint, and made again whenever what is found there is damaged.
+A network lists its counterparts in PyTorch's naming as `(layer, prefix, kind)`; `convert` gives the tensors of a
+checkpoint one by one as arrays named `layer/variable` and insists that every tensor is used. Loading needs the memory
+of one tensor beside the network.
 """
 
-import hashlib
-import io
-import math
-import os
-import tempfile
 import warnings
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from toolkit import ToolkitError, cache_folder
-from toolkit.models import torch_files
+from toolkit import ToolkitError
+from toolkit.models import checkpoint_files, saved_networks, shared_memory
 from toolkit.models.catalogue import Entry
 
 Counterpart = tuple[str, str, str]  # layer name, prefix of the tensors' names, kind: a key of _VARIABLES
 
-_CACHE_FORMAT = 1  # raise it when the meaning of a cached file changes
 _NORMALISATION = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 _VARIABLES = {
     "convolution": {"kernel": "weight"},
     "biased_convolution": {"kernel": "weight", "bias": "bias"},
     "depthwise": {"kernel": "weight"},
     "dense": {"kernel": "weight", "bias": "bias"},
+    "convolution_as_dense": {"kernel": "weight", "bias": "bias"},  # on maps flattened channels first
     "normalisation": _NORMALISATION,
 }
 _TO_KERAS_AXES = {"convolution": (2, 3, 1, 0), "biased_convolution": (2, 3, 1, 0), "depthwise": (2, 3, 0, 1),
-                  "dense": (1, 0)}
+                  "dense": (1, 0), "convolution_as_dense": (1, 2, 3, 0)}
+_CHUNK = 2**22  # numbers that are put in order at a time
 
 
 def load(
-    network: keras.Model, entry: Entry, weights: str | Path, counterparts: Iterable[Counterpart] = ()
+    network: keras.Model, entry: Entry, weights: str | Path,
+    counterparts: Callable[[Collection[str]], Iterable[Counterpart]] | None = None
 ) -> keras.Model:
     """Load weights into a network that has just been built.
 
@@ -47,8 +42,8 @@ def load(
         network: the network of `entry`, random.
         entry: which backbone this is.
         weights: "none", "imagenet" (of an embedded backbone), or a file: `.keras` or `.weights.h5` of an earlier run;
-            a PyTorch checkpoint (`.pth`, `.pt`, `.bin`) where there are counterparts.
-        counterparts: the PyTorch names of the network's layers.
+            a checkpoint of the PyTorch world (`checkpoint_files`) where there are counterparts.
+        counterparts: from the names of a checkpoint's tensors to where they belong in the network.
 
     Returns:
         The network, ready to use.
@@ -59,28 +54,124 @@ def load(
     if str(weights) == "none":
         return network
     path = entry.weights_path() if str(weights) == "imagenet" else Path(weights)
-    if not path.is_file():
+    if not path.exists():
         fix = "Reinstall the package that brings it along" if str(weights) == "imagenet" else "Check the path"
         raise ToolkitError(f"{path}: no such file, expected the weights of {entry.name}. {fix}.")
     if path.suffix == ".keras":
-        network.set_weights(saved_network(network, path).get_weights())
+        for ours, theirs in zip(network.weights, saved_network(network, path).weights, strict=True):
+            ours.assign(theirs)
     elif path.name.endswith(".weights.h5"):
         _load_h5(network, path, entry.name)
-    elif path.suffix in (".pth", ".pt", ".bin") and counterparts:
-        assign(network, converted(path, counterparts), str(path))
+    elif counterparts is not None and (path.is_dir() or path.suffix in checkpoint_files.SUFFIXES):
+        tensors = checkpoint_files.read(path).tensors
+        wanted = {layer.name for layer in network.layers}
+        assign(network, convert(tensors, counterparts(tensors), str(path), wanted), str(path))
     else:
-        kinds = ".keras, .weights.h5" + (", .pth" if counterparts else "")
-        raise ToolkitError(f"{path}: weights of {entry.name} are read from these kinds of file: {kinds}.")
+        raise ToolkitError(f"{path}: cannot be read as weights of {entry.name}. Supported are "
+                           f"{checkpoint_files.SUPPORTED}.")
     return network
 
 
-def _load_h5(network: keras.Model, path: Path, name: str) -> None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Keras only warns where it leaves a layer random
-            network.load_weights(path)
-    except (OSError, ValueError, KeyError, UserWarning) as error:
-        raise ToolkitError(f"{path}: not the weights of {name} ({_first_line(error)}).") from error
+# ---- Checkpoints of the PyTorch world -----------------------------------------------------------------------------
+
+
+def convert(
+    tensors: Mapping[str, np.ndarray], counterparts: Iterable[Counterpart], source: str,
+    wanted: Collection[str] | None = None
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Rename and transpose the tensors of a PyTorch checkpoint.
+
+    Args:
+        tensors: name to array, as `checkpoint_files.read` gives them.
+        counterparts: which layer takes which tensors; every layer of the network that has weights.
+        source: the file's name, for messages.
+        wanted: layers whose tensors are wanted; those of others may be missing. None: all.
+
+    Returns:
+        Pairs of `layer/variable` and an array in Keras' layout, of any number type, one at a time.
+
+    Raises:
+        ToolkitError: a tensor is missing, or one is left over (`num_batches_tracked` apart).
+    """
+    places, left = [], dict.fromkeys(tensors)
+    for layer, prefix, kind in counterparts:
+        for variable, suffix in _VARIABLES[kind].items():
+            name = f"{prefix}.{suffix}"
+            left.pop(name, None)
+            if wanted is not None and layer not in wanted:
+                continue
+            if name not in tensors:
+                raise ToolkitError(f"{source}: has no tensor '{name}' (its first is '{next(iter(tensors), '')}'). "
+                                   "Use a checkpoint of this very network.")
+            places.append((f"{layer}/{variable}", kind, variable, name))
+    left = [name for name in left if not name.endswith("num_batches_tracked")]
+    if left:
+        raise ToolkitError(f"{source}: tensor '{left[0]}' and {len(left) - 1} more have no place in this network. "
+                           "Use a checkpoint of this very network.")
+    return ((place, to_keras(kind, variable, tensors[name], f"{source}: tensor '{name}'"))
+            for place, kind, variable, name in places)
+
+
+def to_keras(kind: str, variable: str, tensor: np.ndarray, source: str) -> np.ndarray:
+    """One tensor in Keras' layout, a view where that is possible.
+
+    Args:
+        kind: of the layer, a kind of counterpart.
+        variable: "kernel", "bias", ...
+        tensor: as PyTorch has it.
+        source: file and name, for messages.
+
+    Raises:
+        ToolkitError: it has another number of axes than its kind.
+    """
+    if variable != "kernel":
+        return tensor
+    axes = _TO_KERAS_AXES[kind]
+    if tensor.ndim != len(axes):
+        raise ToolkitError(f"{source} has shape {tensor.shape}; expected {len(axes)} axes.")
+    if kind == "convolution_as_dense":  # (1, 2, 3, 0) with the first three as one
+        return tensor.reshape(len(tensor), -1).T if len(tensor) else tensor.reshape(0, 0).T
+    return tensor.transpose(axes)
+
+
+def assign(network: keras.Model, arrays: Iterable[tuple[str, np.ndarray]], source: str) -> None:
+    """Put converted arrays into a network.
+
+    Args:
+        network: a flat model whose layers bear the names of the arrays.
+        arrays: pairs of `layer/variable` and array, from `convert`; those of layers that the network does not have
+            are left over.
+        source: the file's name, for messages.
+
+    Raises:
+        ToolkitError: an array is missing or has another shape.
+    """
+    variables = {f"{layer.name}/{variable.name}": variable for layer in network.layers for variable in layer.weights}
+    for name, array in arrays:
+        variable = variables.pop(name, None)
+        if variable is not None and array.shape != tuple(variable.shape):
+            raise ToolkitError(f"{source}: {name} has shape {array.shape}; expected {tuple(variable.shape)}.")
+        if variable is not None:
+            variable.assign(shared_memory.tensor(_contiguous(array)))
+    for name, variable in variables.items():
+        raise ToolkitError(f"{source}: {name} is missing; expected an array of shape {tuple(variable.shape)}.")
+
+
+def _contiguous(array: np.ndarray) -> np.ndarray:
+    """A copy in float32 and in order; a large one is made piece by piece along the axis that lies outermost."""
+    result = shared_memory.zeros(array.shape)
+    if array.size <= _CHUNK:
+        result[...] = array
+        return result
+    axis = int(np.argmax(np.where(np.array(array.shape) > 1, array.strides, -1)))
+    step = max(1, _CHUNK * array.shape[axis] // array.size)
+    for start in range(0, array.shape[axis], step):
+        place = (slice(None),) * axis + (slice(start, start + step),)
+        result[place] = array[place]
+    return result
+
+
+# ---- Files of earlier Keras runs ----------------------------------------------------------------------------------
 
 
 def saved_network(network: keras.Model, path: Path) -> keras.Model:
@@ -93,134 +184,15 @@ def saved_network(network: keras.Model, path: Path) -> keras.Model:
     Raises:
         ToolkitError: no model, or one of another network.
     """
-    try:
-        saved = keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise ToolkitError(f"{path}: not a model that Keras can read ({_first_line(error)}).") from error
-    nested = [layer for layer in saved._flatten_layers() if layer.name == network.name]
-    found = (nested or [saved])[0]
-    ours, theirs = ([tuple(variable.shape) for variable in model.weights] for model in (network, found))
-    if ours != theirs:
-        raise ToolkitError(f"{path}: its {len(theirs)} arrays, {sum(map(math.prod, theirs)):,} numbers, do not fit the "
-                           f"{len(ours)} arrays, {sum(map(math.prod, ours)):,} numbers, of this network.")
+    found = saved_networks.network(path)
+    saved_networks.check_shapes([network], found, path)
     return found
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
-
-
-def convert(
-    tensors: Mapping[str, np.ndarray], counterparts: Iterable[Counterpart], source: str
-) -> dict[str, np.ndarray]:
-    """Rename and transpose the tensors of a PyTorch checkpoint.
-
-    Args:
-        tensors: name to array, as `torch_files.read` gives them.
-        counterparts: which layer takes which tensors; every layer of the network that has weights.
-        source: the file's name, for messages.
-
-    Returns:
-        `layer/variable` to contiguous float32 array in Keras' layout.
-
-    Raises:
-        ToolkitError: a tensor is missing, or one is left over (`num_batches_tracked` apart).
-    """
-    arrays, used = {}, set()
-    for layer, prefix, kind in counterparts:
-        for variable, suffix in _VARIABLES[kind].items():
-            name = f"{prefix}.{suffix}"
-            if name not in tensors:
-                raise ToolkitError(f"{source}: has no tensor '{name}' (its first is '{next(iter(tensors), '')}'). "
-                                   "Use a checkpoint of this very network.")
-            tensor, axes = tensors[name], _TO_KERAS_AXES[kind] if variable == "kernel" else None
-            if axes is not None and tensor.ndim != len(axes):
-                raise ToolkitError(f"{source}: tensor '{name}' has shape {tensor.shape}; expected {len(axes)} axes.")
-            arrays[f"{layer}/{variable}"] = np.ascontiguousarray(tensor.transpose(axes) if axes else tensor, np.float32)
-            used.add(name)
-    left = [name for name in tensors if name not in used and not name.endswith("num_batches_tracked")]
-    if left:
-        raise ToolkitError(f"{source}: tensor '{left[0]}' and {len(left) - 1} more have no place in this network. "
-                           "Use a checkpoint of this very network.")
-    return arrays
-
-
-def assign(network: keras.Model, arrays: Mapping[str, np.ndarray], source: str) -> None:
-    """Put converted arrays into a network.
-
-    Args:
-        network: a flat model whose layers bear the names of the arrays.
-        arrays: `layer/variable` to array, from `convert`; arrays of the classification head may be left over.
-        source: the file's name, for messages.
-
-    Raises:
-        ToolkitError: an array is missing or has another shape.
-    """
-    for layer in network.layers:
-        for variable in layer.weights:
-            name = f"{layer.name}/{variable.name}"
-            shape = arrays[name].shape if name in arrays else None
-            if shape != tuple(variable.shape):
-                raise ToolkitError(f"{source}: {name} has shape {shape}; expected {tuple(variable.shape)}.")
-            variable.assign(arrays[name])
-
-
-# ---- The embedded weights and their cache -------------------------------------------------------------------------
-
-
-def converted(path: Path, counterparts: Iterable[Counterpart]) -> dict[str, np.ndarray]:
-    """The arrays of a PyTorch checkpoint in Keras' layout, from the cache where they are already there.
-
-    Args:
-        path: the checkpoint.
-        counterparts: as for `convert`.
-
-    Returns:
-        `layer/variable` to float32 array. A cache folder that cannot be written is no error.
-
-    Raises:
-        ToolkitError: the checkpoint cannot be read or does not fit.
-    """
-    counterparts = list(counterparts)
+def _load_h5(network: keras.Model, path: Path, name: str) -> None:
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ToolkitError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    layout = hashlib.sha256(repr((_CACHE_FORMAT, counterparts)).encode()).hexdigest()
-    cached = cache_folder() / "weights" / f"{digest[:32]}-{layout[:8]}.npz"
-    arrays = _read_cache(cached)
-    if arrays is None:
-        arrays = convert(torch_files.read(path), counterparts, str(path))
-        _write_cache(cached, arrays)
-    return arrays
-
-
-def _read_cache(path: Path) -> dict[str, np.ndarray] | None:
-    """The arrays, or None where there is no file or its content is not what was written."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, payload = content[:32], content[32:]
-    if hashlib.sha256(payload).digest() != digest:
-        return None
-    with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def _write_cache(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write digest and arrays under a temporary name, then rename: readers see all of it or nothing."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    payload = buffer.getvalue()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
-    except OSError:
-        return
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(hashlib.sha256(payload).digest() + payload)
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns where it leaves a layer random
+            network.load_weights(path)
+    except (OSError, ValueError, KeyError, UserWarning) as error:
+        raise ToolkitError(f"{path}: not the weights of {name} ({saved_networks.first_line(error)}).") from error

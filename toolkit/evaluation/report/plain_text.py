@@ -50,7 +50,22 @@ def _heading(report: dict[str, Any]) -> list[str]:
                      + (f"; in {data['num_groups']:,} groups" if data["num_groups"] else ""), indent=0)
     facts = [f"{key.replace('_', ' ')} {f'{value:.4g}' if isinstance(value, float) else value}"
              for key, value in report["training"].items() if isinstance(value, (int, float, str))]
-    return lines + (wrapped(f"Training: {', '.join(facts)}", indent=0) if facts else [])
+    lines += wrapped(f"Training: {', '.join(facts)}", indent=0) if facts else []
+    return lines + _preprocessing(report["training"].get("preprocessing"))
+
+
+def _preprocessing(found: dict[str, Any] | None) -> list[str]:
+    """How the pictures reach the network, and who says so."""
+    if not found:
+        return []
+    scale = f", (pixels - {_one_or_all(found['mean'])}) / {_one_or_all(found['std'])}" if found["mean"] else ""
+    return wrapped(f"Images: short side {found['resize_size']}, centre {found['image_size']}, {found['interpolation']}"
+                   f"{scale}: {found['preprocessing']}.", indent=0)
+
+
+def _one_or_all(numbers: list[float]) -> str:
+    """One number where all are the same, else all of them."""
+    return ", ".join(f"{number:.5g}" for number in (numbers[:1] if len(set(numbers)) == 1 else numbers))
 
 
 def _scores(report: dict[str, Any]) -> list[str]:
