@@ -80,6 +80,7 @@ def test_preprocessing_stays_in_float32_under_mixed_precision():
     assert network.get_layer("block1_conv1").compute_dtype == "bfloat16"
 
 
+@pytest.mark.contract
 def test_in_another_process_saved_models_need_nothing_of_ours_and_fingerprints_are_the_same(images, tmp_path):
     mobilenet = backbones.build("mobilenetv3_small_100", "none", 32)
     models = [tiny(channels=1, include_top=True, num_classes=3), backbones.build("mobilenet", "none", 32, alpha=0.25),

@@ -177,6 +177,7 @@ def test_a_run_brings_its_backbone_weights_and_options(tmp_path, images):
         "small_cnn", "none", 20, **UNUSUAL)).count_params()
 
 
+@pytest.mark.contract
 def test_the_preprocessing_of_a_run_with_unusual_normalisation_travels(hub, tmp_path, images):
     """A `.keras` file of a run that began with a checkpoint of another mean, padding and interpolation."""
     (hub / "config.json").write_text(json.dumps(TIMM | {"architecture": f"tf_{NAME}"}))

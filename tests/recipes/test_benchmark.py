@@ -20,6 +20,8 @@ from toolkit import ToolkitError
 from toolkit.tables import Table, read_table
 from toolkit.training import Settings
 
+pytestmark = pytest.mark.contract
+
 NET = Settings(backbone="mlp", weights="none", image_size=8, backbone_options={"hidden": [8], "dropout": 0.0},
                learning_rate=0.02, reflect="no", crop="none")
 

@@ -14,6 +14,8 @@ from toolkit.models import catalogue
 from toolkit.tables import Table, read_table
 from toolkit.training import Settings, features
 
+pytestmark = pytest.mark.contract
+
 TINY = Settings(backbone="small_cnn", weights="none", image_size=16, backbone_options={"filters": (4, 8)})
 OTHER = dataclasses.replace(TINY, backbone_options={"filters": (4,)})
 
