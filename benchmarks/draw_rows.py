@@ -1,30 +1,57 @@
-"""Draws a few labelled training rows of an .npz set and keeps its whole test set: a small problem without a pool.
+"""Draws few training rows of a set, so that something can be measured or chosen without its test rows.
 
     python benchmarks/draw_rows.py $TOOLKIT_DATA/mnist.npz --per-class 100 --seeds 5 --output runs/mnist-1000
 
-writes runs/mnist-1000-0.npz ... -4.npz. `--labels-per-class` of the toolkit does the same to the labels but keeps the
-other rows as unlabelled ones, and predicts them too.
+writes runs/mnist-1000-0.npz ... -4.npz with so many training rows and the whole test set. `--labels-per-class` of the
+toolkit does the same to the labels but keeps the other rows as unlabelled ones, and predicts them too.
+
+    python benchmarks/draw_rows.py $TOOLKIT_DATA/cifar10_small/images.csv --train 1000 --test 1000 --output runs/choice
+
+writes runs/choice-0.csv ... of a CSV `path,label,split`: rows to train on and others to score, all of them training
+rows of the source, whose test rows are left out: for choosing defaults.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import numpy as np
+import pandas as pd
 
 
 @click.command(context_settings={"show_default": True})
 @click.argument("source")
-@click.option("--per-class", default=100)
+@click.option("--per-class", default=100, help="Of an .npz: training rows of each class.")
+@click.option("--train", default=1000, help="Of a CSV: rows to train on.")
+@click.option("--test", default=1000, help="Of a CSV: other training rows to score.")
 @click.option("--seeds", default=5)
+@click.option("--first-seed", default=0)
 @click.option("--output", required=True, help="Beginning of the names of the files.")
-def main(source: str, per_class: int, seeds: int, output: str) -> None:
+def main(source: str, per_class: int, train: int, test: int, seeds: int, first_seed: int, output: str) -> None:
+    for seed in range(first_seed, first_seed + seeds):
+        rng = np.random.default_rng(seed)
+        if source.endswith(".npz"):
+            draw_arrays(source, rng, per_class, f"{output}-{seed}.npz")
+        else:
+            draw_csv(Path(source), rng, train, test, f"{output}-{seed}.csv")
+
+
+def draw_arrays(source: str, rng: np.random.Generator, per_class: int, output: str) -> None:
     with np.load(source) as data:
         images, labels, test = data["x_train"], data["y_train"], {"x_test": data["x_test"], "y_test": data["y_test"]}
-    for seed in range(seeds):
-        rng = np.random.default_rng(seed)
-        rows = np.sort(np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:per_class]
-                                       for label in np.unique(labels)]))
-        np.savez_compressed(f"{output}-{seed}.npz", x_train=images[rows], y_train=labels[rows], **test)
+    rows = np.sort(np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:per_class]
+                                   for label in np.unique(labels)]))
+    np.savez_compressed(output, x_train=images[rows], y_train=labels[rows], **test)
+
+
+def draw_csv(source: Path, rng: np.random.Generator, train: int, test: int, output: str) -> None:
+    rows = pd.read_csv(source)
+    rows = rows[rows["split"] == "train"].reset_index(drop=True)
+    drawn = rows.iloc[rng.permutation(len(rows))[:train + test]].copy()
+    drawn["path"] = [str((source.parent / path).absolute()) for path in drawn["path"]]
+    drawn["split"] = ["train"] * train + ["test"] * (len(drawn) - train)
+    drawn.to_csv(output, index=False)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class ToolkitError(ValueError):
 
 
 def cache_folder() -> Path:
-    """Where converted weights and features are kept: ``$TOOLKIT_CACHE``, else ``~/.cache/toolkit``."""
+    """Where features and unpacked sets are kept: ``$TOOLKIT_CACHE``, else ``~/.cache/toolkit``."""
     import os
     from pathlib import Path
 

@@ -56,7 +56,8 @@ def _state(tensors: Mapping[str, np.ndarray], view: bytes = b"") -> bytes:
     for key, (name, array) in enumerate(tensors.items()):
         strides = [int(np.prod(array.shape[axis + 1:])) for axis in range(array.ndim)]
         parts += [_text(name), b"ctorch._utils\n_rebuild_tensor_v2\n((", _text("storage"), b"ctorch\n",
-                  _STORAGES[array.dtype.name], b"\n", _text(str(key)), _text("cpu"), _number(array.size), view + b"tQK\x00(",
+                  _STORAGES[array.dtype.name], b"\n", _text(str(key)), _text("cpu"), _number(array.size),
+                  view + b"tQK\x00(",
                   *map(_number, array.shape), b"t(", *map(_number, strides), b"t\x89ccollections\nOrderedDict\n)RtR"]
     return b"".join([*parts, b"u."])
 

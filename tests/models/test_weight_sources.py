@@ -94,7 +94,8 @@ def test_timm_rounds_the_size_before_the_crop_down(hub):
     assert backbones.preprocessing(backbones.build(NAME, "none", 96)).resize_size == 110  # 109.7
 
 
-@pytest.mark.parametrize(("architecture", "padding", "epsilon"), [(NAME, "symmetric", 1e-5), (f"tf_{NAME}", "same", 1e-3)])
+@pytest.mark.parametrize(("architecture", "padding", "epsilon"),
+                         [(NAME, "symmetric", 1e-5), (f"tf_{NAME}", "same", 1e-3)])
 def test_the_name_tells_the_padding(architecture, padding, epsilon, tmp_path, original):
     (tmp_path / "config.json").write_text(json.dumps(TIMM | {"architecture": f"{architecture}.in1k"}))
     model = backbones.build(str(tmp_path), "none")

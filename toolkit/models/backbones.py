@@ -266,7 +266,8 @@ def origin(model: keras.Model) -> dict[str, Any]:
     rescaling = next((layer for layer in network(model).layers if layer.name == "normalisation"), None)
     mean = std = None
     if isinstance(rescaling, layers.Rescaling):
+        pairs = zip(rescaling.offset, rescaling.scale, strict=True)
+        mean = [float(f"{-offset / scale:.7g}") for offset, scale in pairs]
         std = [float(f"{1 / scale:.7g}") for scale in rescaling.scale]
-        mean = [float(f"{-offset / scale:.7g}") for offset, scale in zip(rescaling.offset, rescaling.scale, strict=True)]
     return {"weights": weights, "preprocessing": whose, "mean": mean, "std": std, **asdict(preprocessing(model)),
             **({"padding": padding} if padding else {})}

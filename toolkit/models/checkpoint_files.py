@@ -3,7 +3,7 @@
 | what | holds |
 |---|---|
 | `.safetensors`; `.pth`, `.pt`, `.bin` (zip or legacy) | tensors by name |
-| a directory | `model.safetensors` or `pytorch_model.bin`, and `config.json`: what timm says of architecture and pictures |
+| a directory | `model.safetensors` or `pytorch_model.bin`, and `config.json`: timm on architecture and pictures |
 | `models--timm--resnet18.a1_in1k` | such directories as `snapshots/<hash>`, and in `refs/main` the hash of the latest |
 
 Reading needs no PyTorch and runs nothing that stands in a file; a tensor is read when it is asked for, so that loading

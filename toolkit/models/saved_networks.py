@@ -1,4 +1,4 @@
-"""The network in the `.keras` file of a run, with the graph, the normalisation and the options that it was trained with.
+"""The network in the `.keras` file of a run, with the graph, the normalisation and the options of its training.
 
 A run's classifier holds it as a nested model "network"; that of a linear probe has its BatchNorm folded away.
 """
@@ -80,8 +80,8 @@ def adapted(found: keras.Model, size: int, path: Path) -> keras.Model:
         try:
             result = keras.Model.from_config(_changed(found.get_config(), size))
         except ValueError:
-            raise ToolkitError(f"{path}: was made for pictures of {found.input_shape[1]} pixels, and its fully connected "
-                               "layers take no other; use that image size.") from None
+            raise ToolkitError(f"{path}: was made for pictures of {found.input_shape[1]} pixels, and its fully "
+                               "connected layers take no other; use that image size.") from None
         for ours, theirs in zip(result.weights, found.weights, strict=True):
             ours.assign(theirs)
     for layer in result._flatten_layers():  # of itself Keras hands on nothing but changes

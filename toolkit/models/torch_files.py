@@ -146,4 +146,5 @@ def _spans(root: Any, positions: dict[str, int]) -> dict[str, Span]:
 def _span(tensor: Tensor, position: int) -> Span:
     storage = tensor.storage
     offset = 0 if 0 in tensor.shape else tensor.offset  # that of an empty one may be anything
-    return Span(position + offset * int(storage.dtype[-1]), storage.dtype, tensor.shape, tensor.strides, storage.bfloat16)
+    start = position + offset * int(storage.dtype[-1])
+    return Span(start, storage.dtype, tensor.shape, tensor.strides, storage.bfloat16)

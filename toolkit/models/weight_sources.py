@@ -115,7 +115,7 @@ def _with_weights(source: Source, path: Path) -> Source:
     if path.is_dir() and (path / "params.json").exists():
         found = _of_run(path, path)
         if found.entry.name != source.entry.name:
-            raise ToolkitError(f"{path}: is a run of {found.entry.name}, not of {source.entry.name}; use that backbone.")
+            raise ToolkitError(f"{path}: is a run of {found.entry.name}, not of {source.entry.name}; use that one.")
         return _with_weights(dataclasses.replace(source, options=found.options), path / _MODEL)
     if path.suffix == ".keras":
         saved = saved_preprocessing(path)
