@@ -90,6 +90,7 @@ def test_the_commands_of_the_readme_work_as_printed(tmp_path: Path, small_table:
     shutil.copy(small_table, tmp_path / "photos.csv")
     shutil.copy(small_table, tmp_path / "photos_2026.csv")
     quick = {"linear-probe": "--backbone small_cnn --weights none --image-size 16",
+             "spread-labels": "--backbone small_cnn --weights none --image-size 16",
              "fine-tune": "--backbone small_cnn --weights none --image-size 16 --epochs 1 --reflect no",
              "rank-backbones": "--backbone small_cnn=none@16 --no-measure-steps"}
     for line in block.strip().splitlines():

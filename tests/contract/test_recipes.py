@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from recipes import fine_tune, linear_probe
+from recipes import fine_tune, fix_match, linear_probe, pseudo_label, spread_labels
 from toolkit.tables import read_table
 from toolkit.training import Settings
 
@@ -22,7 +23,10 @@ pytestmark = pytest.mark.contract
 
 SETTINGS = Settings(backbone="small_cnn", weights="none", image_size=16, epochs=3, batch_size=16, dropout=0.2,
                     colour=0.2, reflect="no", devices="cpu", backbone_options={"filters": (4, 8)})
-RECIPES: dict[str, Callable[..., dict[str, Any]]] = {"linear_probe": linear_probe.run, "fine_tune": fine_tune.run}
+RECIPES: dict[str, Callable[..., dict[str, Any]]] = {
+    "linear_probe": linear_probe.run, "fine_tune": fine_tune.run, "spread_labels": spread_labels.run,
+    "pseudo_label": partial(pseudo_label.run, strong_copies=1, rounds=3),
+    "fix_match": partial(fix_match.run, strong_copies=1, steps=50)}
 
 
 @pytest.fixture(scope="module", params=list(RECIPES))

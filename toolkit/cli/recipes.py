@@ -14,7 +14,7 @@ import click
 from toolkit import ToolkitError
 from toolkit.cli import options, quiet_tensorflow
 
-RECIPES = ("linear_probe", "fine_tune")
+RECIPES = ("linear_probe", "fine_tune", "spread_labels", "pseudo_label", "fix_match")
 # recipes.fine_tune.UNFREEZE; that module imports TensorFlow
 UNFREEZE = ("probe-first", "all", "gradual", "head", "lora", "bias", "norm")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +62,7 @@ def extract(backbone: "keras.Model", table: Table, indices: np.ndarray | None = 
 
     preprocessing = backbones.preprocessing(backbone)
     network = backbones.fold_batch_normalization(backbones.network(backbone))
-    key = _key(backbones.fingerprint(backbone), repr(preprocessing), "reflected" if reflect else "")
+    key = cache_key(backbones.fingerprint(backbone), repr(preprocessing), "reflected" if reflect else "")
     width = network.output_shape[-1]
 
     def compute(rows: np.ndarray, progress: Progress) -> np.ndarray:
@@ -69,7 +70,7 @@ def extract(backbone: "keras.Model", table: Table, indices: np.ndarray | None = 
                                             reflect=reflect)
         return inputs.explained(table, lambda: loop.predict(network, batches, progress))
 
-    return _through_cache(table, indices, Cache.open(cache, key), width, compute, f"features of {backbone.name}")
+    return through_cache(table, indices, Cache.open(cache, key), width, compute, f"features of {backbone.name}")
 
 
 def pixels(table: Table, indices: np.ndarray | None = None, *, cache: Path | None = None) -> np.ndarray:
@@ -94,17 +95,30 @@ def pixels(table: Table, indices: np.ndarray | None = None, *, cache: Path | Non
         images = inputs.explained(table, lambda: np.concatenate([batch.numpy() for batch in batches]))
         return images[..., :table.channels].reshape(len(rows), -1) / np.float32(255)
 
-    key = _key("pixels", repr(preprocessing), str(table.channels))
-    return _through_cache(table, indices, Cache.open(cache, key), side * side * table.channels, compute, "pixels")
+    key = cache_key("pixels", repr(preprocessing), str(table.channels))
+    return through_cache(table, indices, Cache.open(cache, key), side * side * table.channels, compute, "pixels")
 
 
-def _key(*parts: str) -> str:
+def cache_key(*parts: str) -> str:
+    """The name of a folder of the cache: a digest of all that decides its rows."""
     return hashlib.sha256("\n".join((str(VERSION), *parts)).encode()).hexdigest()[:32]
 
 
-def _through_cache(table: Table, indices: np.ndarray | None, cache: "Cache", width: int, compute, title: str
-                   ) -> np.ndarray:
-    """Looks up each distinct image, computes and stores the missing ones, and returns rows in the asked order."""
+def through_cache(table: Table, indices: np.ndarray | None, cache: "Cache", width: int,
+                  compute: Callable[[np.ndarray, Callable[[int], None]], np.ndarray], title: str) -> np.ndarray:
+    """Looks up each distinct image, computes and stores the missing ones, and returns rows in the asked order.
+
+    Args:
+        table: of images.
+        indices: (n,) rows; None: all.
+        cache: where they lie.
+        width: columns.
+        compute: rows (k,) and a function that is told how many are done -> (k, width).
+        title: of the progress.
+
+    Returns:
+        (n, width) float32.
+    """
     indices = np.arange(len(table)) if indices is None else np.asarray(indices)
     checksums, first, inverse = np.unique(table.checksums[indices].astype(str), return_index=True, return_inverse=True)
     result = np.zeros((len(checksums), width), np.float32)

@@ -1,0 +1,170 @@
+r"""FixMatch and its family: what a weak view is taken for, strong views are taught, on cached frozen features.
+
+One linear head W learns by gradient steps from a batch of labelled rows in their plain and weak views and a batch of
+the pool in a weak and a strong view; a rule gives targets q and weights w from the weak logits (``weight_rules``),
+
+.. math:: L = \frac1n \sum_i \mathrm{CE}(y_i, p(x_i)) + \lambda \frac1b \sum_j w_j \mathrm{CE}(q_j, p(\text{strong}_j))
+          + \tfrac{\rho}{2} \lVert W \rVert^2
+
+and the result is the moving average of W. The head is linear, so that its gradient is written out: x' (p - t). The
+batches of a step are a function of (seed, step); cached copies stand for fresh draws.
+
+References:
+    Sohn et al. 2020, https://arxiv.org/abs/2001.07685; the rules: see ``toolkit.semisupervised.weight_rules``
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from recipes import linear_probe
+from toolkit import ToolkitError
+from toolkit.evaluation.baselines import LinearClassifier
+from toolkit.semisupervised import feature_runs, weight_rules
+from toolkit.semisupervised.trials import Fit, Problem
+from toolkit.tables import Table
+from toolkit.training import Settings, devices, run_folders
+
+LABELLED_BATCH, UNLABELLED_BATCH = 64, 448  # the paper's
+RATE, MOMENTUM = 0.3, 0.9
+AVERAGE_OVER = 0.1  # of the steps: the length of the moving averages
+SCALE = 4.0  # of the values: steps of gradient reach a good length of W sooner
+CONTROLS = [{"decay": decay} for decay in (1e-3, 1e-2, 1e-4)]
+CANDIDATES = [{"unlabelled_weight": weight} for weight in (3.0, 1.0)]
+
+
+def labels_only(problem: Problem, *, decay: float, steps: int = 1000) -> Fit:
+    """The control: the same head, steps and batches, without the pool.
+
+    Args:
+        problem: its pool is labelled, but not learnt from.
+        decay: rho.
+        steps: gradient steps.
+    """
+    fit = consistent(problem, decay=decay, unlabelled_weight=0.0, steps=steps)
+    return Fit(fit.head, fit.pseudo_labels, np.zeros(len(fit.rounds), int))
+
+
+def consistent(problem: Problem, *, decay: float, unlabelled_weight: float, rule: str = "adamatch", steps: int = 1000
+               ) -> Fit:
+    """Learns a head whose strong views agree with the weak ones.
+
+    Args:
+        problem: labelled rows and pool; its last views are the strong ones, or the weak ones where there are none.
+        decay: rho.
+        unlabelled_weight: lambda.
+        rule: one of ``weight_rules.RULES``.
+        steps: gradient steps.
+    """
+    views, count, width = problem.pool.shape
+    num_classes, num_gentle = len(problem.prior), 1 + problem.num_weak
+    strong = problem.pool[num_gentle:] if views > num_gentle else problem.pool[-1:]
+    momentum = 1 - 1 / max(2.0, AVERAGE_OVER * steps)
+    used = count > 0 and unlabelled_weight > 0
+    empty = np.zeros((1, 1, width), np.float32)
+    state = weight_rules.begin(num_classes, count if used else 1, momentum=momentum)
+    kernel, state = _train(
+        tf.constant(_extended(problem.labelled[:num_gentle])), tf.constant(problem.targets),
+        tf.constant(_extended(problem.pool[:num_gentle] if used else empty)),
+        tf.constant(_extended(strong if used else empty)), {name: tf.constant(value) for name, value in state.items()},
+        tf.constant(problem.seed, tf.int32), tf.constant(steps), tf.constant(decay, tf.float32),
+        tf.constant(unlabelled_weight if used else 0.0, tf.float32), rule=rule)
+    kernel = kernel.numpy().astype(np.float64)
+    head = LinearClassifier("linear head", SCALE * kernel[:-1], SCALE * kernel[-1])
+    logits = _extended(problem.pool[:num_gentle]).mean(axis=0) @ kernel.astype(np.float32)
+    labels, weights = logits.argmax(axis=1), np.zeros(0, np.float32)
+    if count:
+        known = _extended(problem.labelled[:num_gentle]).mean(axis=0) @ kernel.astype(np.float32)
+        targets, weights = weight_rules.RULES[rule](state, known, logits, problem.labels, np.arange(count))[1:]
+        labels, weights = np.argmax(targets, axis=1), np.asarray(weights)
+    taken = (weights >= 0.5) & used
+    return Fit(head, labels, taken.astype(int), [{"epoch": 1, "steps": steps, "coverage": float(np.mean(weights)) if
+                                                  count else 0.0}])
+
+
+def _extended(values: np.ndarray) -> np.ndarray:
+    """Values scaled, with a constant one for the bias at their end."""
+    return np.concatenate([SCALE * values, np.full((*values.shape[:-1], 1), SCALE, np.float32)], axis=-1)
+
+
+@tf.function(reduce_retracing=True)
+def _train(labelled: tf.Tensor, targets: tf.Tensor, weak: tf.Tensor, strong: tf.Tensor, state: dict[str, tf.Tensor],
+           seed: tf.Tensor, steps: tf.Tensor, decay: tf.Tensor, unlabelled_weight: tf.Tensor, *, rule: str
+           ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """All steps in one graph; the averaged kernel (r + 1, C) and the state of the rule after the last."""
+    shape = (labelled.shape[-1], targets.shape[-1])
+    penalised = tf.concat([tf.fill((shape[0] - 1, 1), decay), tf.zeros((1, 1))], axis=0)
+
+    def rows(step: tf.Tensor, stream: int, values: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+        seeds = tf.random.fold_in(tf.stack([seed, step]), stream)
+        draws = tf.random.stateless_uniform((2, size), seeds)
+        number = tf.cast(draws[0] * tf.cast(tf.shape(values)[1], tf.float32), tf.int32)
+        view = tf.cast(draws[1] * tf.cast(tf.shape(values)[0], tf.float32), tf.int32)
+        return view, number
+
+    def step_(step: tf.Tensor, kernel: tf.Tensor, velocity: tf.Tensor, average: tf.Tensor, state: dict) -> tuple:
+        view, number = rows(step, 0, labelled, LABELLED_BATCH)
+        known, labels = tf.gather_nd(labelled, tf.stack([view, number], axis=1)), tf.gather(targets, number)
+        slope = _slope(known, kernel, labels, tf.ones(LABELLED_BATCH))
+        view, number = rows(step, 1, weak, UNLABELLED_BATCH)
+        other = rows(step, 2, strong, UNLABELLED_BATCH)[0]
+        gentle = tf.gather_nd(weak, tf.stack([view, number], axis=1)) @ kernel
+        changed = tf.gather_nd(strong, tf.stack([other, number], axis=1))
+        state, wanted, weights = weight_rules.RULES[rule](state, known @ kernel, gentle, tf.argmax(labels, axis=1),
+                                                          number)
+        slope += unlabelled_weight * _slope(changed, kernel, wanted, weights) + penalised * kernel
+        rate = RATE * tf.cos(7 * np.pi / 16 * tf.cast(step, tf.float32) / tf.cast(steps, tf.float32))  # the paper's
+        velocity = MOMENTUM * velocity - rate * slope
+        kernel += velocity
+        share = tf.minimum(state["momentum"], tf.cast(step, tf.float32) / tf.cast(step + 10, tf.float32))
+        return step + 1, kernel, velocity, share * average + (1 - share) * kernel, state
+
+    zeros = tf.zeros(shape)
+    found = tf.while_loop(lambda step, *_: step < steps, step_, (tf.constant(0), zeros, zeros, zeros, state))
+    return found[3], found[4]
+
+
+def _slope(values: tf.Tensor, kernel: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Gradient of the mean over the batch of the weighted cross-entropy."""
+    errors = (tf.nn.softmax(values @ kernel) - targets) * weights[:, None]
+    return tf.matmul(values, errors, transpose_a=True) / tf.cast(tf.shape(values)[0], tf.float32)
+
+
+def run(table: Table, *, output: str | Path, settings: Settings = Settings(), rule: str = "adamatch",
+        steps: int = 1000, strong_copies: int = 2, resume: bool = False) -> dict[str, Any]:
+    """Learns from labelled and unlabelled rows and writes a run folder.
+
+    Args:
+        table: of images, with labelled training rows; training rows without a label are the pool.
+        output: the new run folder.
+        settings: backbone, weights, image_size, reflect, seed and devices are used.
+        rule: one of ``weight_rules.RULES``.
+        steps: of gradient, for the head and for its control.
+        strong_copies: strongly changed copies of each image; 0: the weak copy stands for them.
+        resume: go on with a run that was stopped.
+
+    Returns:
+        The report, as in ``report.json``.
+
+    Raises:
+        ToolkitError: if the folder, the backbone, the weights or the options cannot be used.
+    """
+    if rule not in weight_rules.RULES:
+        raise ToolkitError(f"rule is {rule!r}; it must be one of {', '.join(weight_rules.RULES)}.")
+    options = {**settings.describe(), "rule": rule, "steps": steps, "strong_copies": strong_copies}
+    with run_folders.begin(output, "fix_match", table, options, resume=resume) as folder:
+        if folder.finished:
+            return folder.report
+        devices.strategy(settings.devices)
+        backbone = linear_probe.build_backbone(table, settings)
+        controls = linear_probe.fit_controls(table, backbone, settings)
+        recipe = feature_runs.Recipe(
+            title="fix-match", method=partial(consistent, rule=rule, steps=steps), candidates=CANDIDATES,
+            control=partial(labels_only, steps=steps), control_candidates=CONTROLS, strong_copies=strong_copies,
+            facts={"rule": rule, "steps": steps, "batch": f"{LABELLED_BATCH} + {UNLABELLED_BATCH}"})
+        return feature_runs.learn(table, folder, backbone, settings, recipe, baselines=controls.probabilities)

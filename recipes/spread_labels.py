@@ -1,0 +1,191 @@
+"""Label spreading: the labels of few images reach the others along a nearest-neighbour graph of frozen features.
+
+Images whose features point the same way are joined, and Poisson learning spreads the labels,
+
+    L U = sum over labelled rows j of (y_j - mean of y) at j,    L the Laplacian of the graph,
+
+(``toolkit.semisupervised.graph`` has Laplace learning and label spreading too). The scores, brought in line with the
+classes' shares, become soft labels of the unlabelled rows, and a logistic regression on all rows predicts new images.
+What can be chosen is chosen by cross-fitting: labelled rows are hidden in the pool and scored. The control is logistic
+regression on the labelled rows alone; where the hidden rows show no gain over it, the run falls back to it.
+
+References:
+    Calder, Cook, Thorpe, Slepčev 2020, https://arxiv.org/abs/2006.11184; Zhou et al. 2003,
+    https://papers.nips.cc/paper/2506-learning-with-local-and-global-consistency
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from recipes import linear_probe
+from toolkit import ToolkitError
+from toolkit.evaluation import baselines, report
+from toolkit.models import backbones, classifiers
+from toolkit.semisupervised import class_shares, pools, spreading
+from toolkit.tables import Table
+from toolkit.training import Settings, devices, features, run_folders
+from toolkit.training.progress import say
+
+AUTO = "auto"
+SHARES = ("labels", "unknown")
+MANY_LABELS, MANY_ROWS = 1000, 10_000  # above, one fold judges; above, a sample of the pool does for choosing
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """What came of spreading.
+
+    Attributes:
+        classifier: of labelled and pseudo-labelled rows.
+        judgement: whether it is used.
+        audited: from ``audit.audit``.
+        facts: what was chosen, for the report.
+        pseudo_labels: (p, C) probabilities of the pool.
+        used: (p,) bool, which of them are confident enough.
+    """
+
+    classifier: baselines.LinearClassifier
+    judgement: pools.Judgement
+    audited: dict[str, Any]
+    facts: dict[str, Any]
+    pseudo_labels: np.ndarray
+    used: np.ndarray
+
+
+def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.LinearClassifier, *, method: str,
+           neighbours: int, shares: str, seed: int) -> Spread:
+    """Spreads labels, fits the classifier and judges it by cross-fitting and on validation rows.
+
+    Args:
+        table: with labelled training rows.
+        pool: of it.
+        values: (len(table), F) features of all rows.
+        probe: the control.
+        method: as for ``run``.
+        neighbours: as for ``run``.
+        shares: as for ``run``.
+        seed: of folds and samples.
+    """
+    train, num_classes = table.labelled("train"), len(table.class_names)
+    labels = table.labels[train]
+    if not len(pool.rows):
+        return Spread(probe, pools.UNUSED, pools.unaudited(num_classes), {}, np.zeros((0, num_classes)),
+                      np.zeros(0, bool))
+    guessed = probe.probabilities(values[pool.rows]).argmax(axis=1)
+    align = shares == "labels" and not class_shares.differ(guessed, class_shares.of_labels(labels, num_classes))
+
+    def joined(some: np.ndarray) -> tuple[spreading.Rows, np.ndarray]:
+        own, given = values[np.concatenate([train, some])], np.concatenate([labels, np.full(len(some), -1)])
+        return spreading.join(own, given, num_classes, neighbours=neighbours, align=align), own
+
+    say(f"spreading {len(train):,} labels to {len(pool.rows):,} unlabelled rows")
+    sample = np.sort(np.random.default_rng(seed).permutation(pool.rows)[:MANY_ROWS])
+    rows, own = joined(sample)
+    together = pools.together(table, train)
+    folds = pools.hidden_folds(labels, num_classes, groups=together, seed=seed)
+    folds = folds[:1] if len(labels) > MANY_LABELS else folds
+    choice, hidden = spreading.choose(rows, own, folds, spreading.TO_CHOOSE_FROM if method == AUTO else (method,))
+    if len(sample) < len(pool.rows):
+        rows, own = joined(pool.rows)
+    found = softmax(spreading.spread(rows, rows.labels, choice.method) / choice.temperature, axis=1)
+    classifier = spreading.fit(rows, rows.labels, found, choice)
+
+    controls = [baselines.logistic_regression(own[kept], labels[kept], num_classes, groups=together[kept], seed=seed
+                                              ).probabilities(own[out]) for kept, out in folds]
+    validation = table.labelled("validation")
+    judgement = pools.judge(np.concatenate([labels[hidden.rows], table.labels[validation]]), *(
+        np.concatenate([*parts, one.probabilities(values[validation])])
+        for parts, one in (([hidden.classifier], classifier), (controls, probe))))
+    by = f"cross-fitting on {len(np.unique(hidden.rows)):,} labelled rows" if folds else "nothing: too few labels"
+    facts = {"method": choice.method, "neighbours": min(neighbours, len(own) - 1), "temperature": choice.temperature,
+             "class_shares": "those of the labels" if align else "not assumed", "threshold": choice.threshold,
+             "penalty": choice.penalty, "chosen_by": by}
+    pseudo = found[len(train):]
+    return Spread(classifier, judgement, spreading.audited(rows, choice, hidden, found, table.class_names), facts,
+                  pseudo, pseudo.max(axis=1) >= choice.threshold)
+
+
+def run(table: Table, *, output: str | Path, settings: Settings = Settings(), method: str = "poisson",
+        neighbours: int = 25, shares: str = "labels", resume: bool = False) -> dict[str, Any]:
+    """Spreads labels to the unlabelled training rows and writes a run folder.
+
+    Args:
+        table: of images, with labelled and unlabelled training rows.
+        output: the new run folder.
+        settings: backbone, weights, image_size, seed and devices are used.
+        method: ``"poisson"``, ``"laplace"``, ``"label-spreading"`` or ``"label-propagation"`` (which converges to
+            ``"laplace"``); ``"auto"``: chosen by cross-fitting.
+        neighbours: that each image is joined to.
+        shares: ``"labels"``: the classes have the same shares among unlabelled rows as among labels, unless these are
+            visibly others; ``"unknown"``: nothing is taken for granted.
+        resume: go on with a run that was stopped.
+
+    Returns:
+        The report, as in ``report.json``; ``unlabelled`` says what the unlabelled rows were worth.
+
+    Raises:
+        ToolkitError: if the folder, the backbone, the weights or the options cannot be used.
+    """
+    check(method, neighbours, shares)
+    options = {**settings.describe(), "method": method, "neighbours": neighbours, "shares": shares}
+    with run_folders.begin(output, "spread_labels", table, options, resume=resume) as folder:
+        if folder.finished:
+            return folder.report
+
+        # Data
+        devices.strategy(settings.devices)
+        pool = pools.pool(table)
+        backbone = linear_probe.build_backbone(table, settings)
+        values = features.extract(backbone, table)
+
+        # Training
+        controls = linear_probe.fit_controls(table, backbone, settings)
+        probe = controls.classifiers[linear_probe.ON_FEATURES]
+        found = spread(table, pool, values, probe, method=method, neighbours=neighbours, shares=shares,
+                       seed=settings.seed)
+
+        # Model
+        classifier = probe if found.judgement.fall_back else found.classifier
+        member = classifiers.with_head(backbones.fold_batch_normalization(backbones.network(backbone)),
+                                       len(table.class_names), kernel=classifier.kernel, bias=classifier.bias)
+        classifiers.save(classifiers.assemble([member], backbones.preprocessing(backbone)),
+                         folder.path / "model.keras", table.class_names)
+
+        # Report
+        training = {"rows": len(table.labelled("train")), "pool": len(pool.rows), "backbone": backbone.name,
+                    "weights": settings.weights, "image_size": backbones.preprocessing(backbone).image_size,
+                    "preprocessing": backbones.origin(backbone), **found.facts, "classifier": classifier.details}
+        probabilities = classifier.probabilities(values)
+        result = report.build(table, probabilities, recipe="label spreading", training=training,
+                              baselines=controls.probabilities, control=controls.main, seed=settings.seed)
+        result = pools.completed(result, pool, found.audited, found.judgement)
+        rounds = (found.used & (not found.judgement.fall_back)).astype(int)
+        pools.write(folder.path / "pseudo_labels.csv", table, pool.rows, found.pseudo_labels.argmax(axis=1),
+                    found.pseudo_labels.max(axis=1, initial=0), rounds, table.class_names)
+        report.write(folder.path, table, probabilities, result, params=folder.params, history=[])
+        return result
+
+
+def check(method: str, neighbours: int, shares: str) -> None:
+    """Refuses options that have no meaning.
+
+    Args:
+        method: of ``run``.
+        neighbours: of ``run``.
+        shares: of ``run``.
+
+    Raises:
+        ToolkitError: then.
+    """
+    if method not in (AUTO, *spreading.METHODS):
+        raise ToolkitError(f"method is {method!r}; it must be one of {', '.join((AUTO, *spreading.METHODS))}.")
+    if shares not in SHARES:
+        raise ToolkitError(f"shares is {shares!r}; it must be one of {', '.join(SHARES)}.")
+    if neighbours < 1:
+        raise ToolkitError(f"neighbours is {neighbours}; it must be 1 or more.")

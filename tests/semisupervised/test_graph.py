@@ -1,0 +1,145 @@
+"""Spreading on graphs equals scikit-learn and direct dense solves; neighbours are the exact ones."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.spatial.distance import cdist
+from sklearn.semi_supervised import LabelPropagation, LabelSpreading
+
+from toolkit.semisupervised import graph
+
+
+def blobs(seed: int = 0, *, rows: int = 60, classes: int = 3, apart: float = 1.0, labelled: int = 2
+          ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features (n, 4), true classes, and labels of which few a class are known."""
+    random = np.random.default_rng(seed)
+    truth = np.arange(rows) % classes
+    features = random.normal(size=(rows, 4)) + apart * random.normal(size=(classes, 4))[truth]
+    labels = np.where(np.arange(rows) < labelled * classes, truth, -1)
+    return features, truth, labels
+
+
+def made(seed: int = 0, neighbours: int = 8, **options: float) -> tuple[sparse.csr_array, np.ndarray, np.ndarray]:
+    features, truth, labels = blobs(seed, **options)
+    return graph.weights(*graph.nearest(features, neighbours)), truth, labels
+
+
+def dense_laplacian(weights: sparse.csr_array) -> np.ndarray:
+    return np.diag(weights.toarray().sum(axis=1)) - weights.toarray()
+
+
+@pytest.mark.parametrize("numbers_at_once", [2**26, 200])
+def test_neighbours_are_the_exact_ones(numbers_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "NUMBERS_AT_ONCE", numbers_at_once)
+    features = np.random.default_rng(0).normal(size=(50, 7))
+    distances = cdist(features, features)
+    np.fill_diagonal(distances, np.inf)
+    positions, found = graph.nearest(features, 6)
+    np.testing.assert_array_equal(positions, distances.argsort(axis=1)[:, :6])
+    np.testing.assert_allclose(found, np.sort(distances, axis=1)[:, :6], rtol=1e-5)
+
+
+def test_weights_are_symmetric_and_by_hand() -> None:
+    features = np.random.default_rng(1).normal(size=(30, 3))
+    positions, distances = graph.nearest(features, 5)
+    expected = np.zeros((30, 30))
+    for row in range(30):
+        expected[row, positions[row]] = np.exp(-4 * (distances[row] / distances[row, -1]) ** 2)
+    found = graph.weights(positions, distances).toarray()
+    np.testing.assert_allclose(found, (expected + expected.T) / 2, rtol=1e-6)
+    assert not found.diagonal().any()
+
+
+def test_copies_of_one_row_are_joined() -> None:
+    found = graph.weights(*graph.nearest(np.zeros((5, 2)), 2))
+    assert set(found.data) <= {0.5, 1.0}
+
+
+@pytest.mark.parametrize(("count", "features"), [(0, np.zeros((3, 1))), (3, np.zeros((3, 1))),
+                                                 (1, np.array([[0.0], [np.nan]]))])
+def test_what_has_no_neighbours_is_refused(count: int, features: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="neighbours|not finite"):
+        graph.nearest(features, count)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 0.9, 0.99])
+def test_label_spreading_is_scikit_learns(alpha: float) -> None:
+    weights, _, labels = made()
+    theirs = LabelSpreading(kernel=lambda *_: weights.toarray(), alpha=alpha, max_iter=100_000, tol=1e-13)
+    theirs.fit(np.zeros((len(labels), 1)), labels)
+    found = graph.label_spreading(weights, labels, 3, alpha)
+    np.testing.assert_allclose(found, theirs.label_distributions_, atol=1e-7)
+    np.testing.assert_array_equal(found.argmax(axis=1), theirs.transduction_)
+
+
+def test_laplace_is_scikit_learns_label_propagation() -> None:
+    weights, _, labels = made()
+    theirs = LabelPropagation(kernel=lambda *_: weights.toarray(), max_iter=100_000, tol=1e-12)
+    theirs.fit(np.zeros((len(labels), 1)), labels)
+    found = graph.laplace(weights, labels, 3)
+    np.testing.assert_allclose(found, theirs.label_distributions_, atol=1e-6)
+
+
+def test_laplace_is_the_direct_solution() -> None:
+    weights, _, labels = made(1)
+    laplacian, free, known = dense_laplacian(weights), labels < 0, labels >= 0
+    sources = -laplacian[np.ix_(free, known)] @ np.eye(3)[labels[known]]
+    expected = np.linalg.solve(laplacian[np.ix_(free, free)], sources)
+    found = graph.laplace(weights, labels, 3)
+    np.testing.assert_allclose(found[free], expected, atol=1e-5)
+    np.testing.assert_array_equal(found[known], np.eye(3)[labels[known]])
+
+
+def test_poisson_is_the_direct_solution() -> None:
+    weights, _, labels = made(2)
+    degrees, known = weights.toarray().sum(axis=1), labels >= 0
+    sources = np.zeros((len(labels), 3))
+    sources[known] = np.eye(3)[labels[known]] - np.eye(3)[labels[known]].mean(axis=0)
+    expected = np.linalg.pinv(dense_laplacian(weights)) @ sources
+    expected -= degrees @ expected / degrees.sum()
+    found = graph.poisson(weights, labels, 3)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    shares = np.array([0.5, 0.25, 0.25])
+    np.testing.assert_allclose(graph.poisson(weights, labels, 3, shares), found * shares * 3, rtol=1e-6)
+
+
+def test_poisson_is_what_the_papers_iteration_ends_in() -> None:
+    weights, _, labels = made(3)
+    degrees, known = np.asarray(weights.sum(axis=1)).ravel(), labels >= 0
+    sources = np.zeros((len(labels), 3))
+    sources[known] = np.eye(3)[labels[known]] - np.eye(3)[labels[known]].mean(axis=0)
+    values = np.zeros_like(sources)
+    for _ in range(20_000):  # algorithm 1 of the paper
+        values += (sources - (degrees[:, None] * values - weights @ values)) / degrees[:, None]
+    values -= degrees @ values / degrees.sum()
+    np.testing.assert_allclose(graph.poisson(weights, labels, 3), values, atol=1e-4 * np.abs(values).max())
+
+
+METHODS: dict[str, Callable] = {"label_spreading": graph.label_spreading, "laplace": graph.laplace,
+                                "poisson": graph.poisson}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_separate_groups_take_their_own_label(method: str) -> None:
+    features, truth, labels = blobs(apart=30.0)  # no edge joins two classes
+    found = METHODS[method](graph.weights(*graph.nearest(features, 5)), labels, 3)
+    np.testing.assert_array_equal(found.argmax(axis=1), truth)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_no_label_reaches_has_no_score(method: str) -> None:
+    features, truth, labels = blobs(apart=30.0)
+    labels = np.where(truth == 2, -1, labels)
+    found = METHODS[method](graph.weights(*graph.nearest(features, 5)), labels, 3)
+    np.testing.assert_allclose(found[truth == 2], 0, atol=1e-6)
+    assert np.isfinite(found).all()
+
+
+def test_poisson_beats_laplace_where_labels_are_few() -> None:
+    weights, truth, labels = made(0, rows=600, labelled=1, neighbours=10)
+    free = labels < 0
+    right = {name: (METHODS[name](weights, labels, 3).argmax(axis=1) == truth)[free].mean()
+             for name in ("poisson", "laplace")}
+    assert right["poisson"] > right["laplace"] + 0.05, right

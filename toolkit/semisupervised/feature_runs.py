@@ -1,0 +1,138 @@
+"""What the recipes in feature space have in common: views, cross-fitting, the control, the files of a run.
+
+A recipe brings a method and its control (see ``trials``) and the candidates of their settings; ``learn`` does the rest:
+
+    pool -> views -> settings by cross-fitting -> judged against the control -> head -> the files of a run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toolkit.evaluation import report
+from toolkit.evaluation.baselines import LinearClassifier
+from toolkit.evaluation.baselines.reduction import Reduction
+from toolkit.models import backbones, classifiers
+from toolkit.semisupervised import class_shares, feature_views, heads, pools, trials
+from toolkit.tables import Table
+from toolkit.training import Settings, features, reflection, run_folders
+
+if TYPE_CHECKING:
+    import keras
+
+LABELS_ONLY = "the same head on labels only"
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What one recipe brings.
+
+    Attributes:
+        title: in words, for the report.
+        method: learns from labelled rows and pool.
+        candidates: its settings, the usual ones first.
+        control: learns from labelled rows only.
+        control_candidates: its settings; those chosen are the method's too.
+        strong_copies: strongly changed copies of each image.
+        facts: for the report's ``training``.
+    """
+
+    title: str
+    method: trials.Method
+    candidates: Sequence[Mapping[str, Any]]
+    control: trials.Method
+    control_candidates: Sequence[Mapping[str, Any]]
+    strong_copies: int
+    facts: Mapping[str, Any]
+
+
+def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", settings: Settings, recipe: Recipe, *,
+          baselines: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Learns by a recipe and writes the files of a run.
+
+    Args:
+        table: of images, with labelled training rows.
+        folder: of the run.
+        backbone: from ``backbones.build``.
+        settings: seed and reflect are used.
+        recipe: the method.
+        baselines: name -> (t, C) probabilities of the labelled test rows, from ``linear_probe.fit_controls``.
+
+    Returns:
+        The report, as in ``report.json``.
+    """
+    pool = pools.pool(table)
+    mirrored = reflection.decide(table, backbone, settings.reflect)
+    reduced, problem = _problem(table, backbone, pool.rows, recipe.strong_copies, mirrored["reflect"], settings.seed)
+    control, chosen, judgement = _chosen(table, backbone, recipe, reduced, problem)
+    baseline = trials.final(recipe.control, control, problem)
+    fit = baseline if chosen is control else trials.final(recipe.method, chosen, problem)
+    used = baseline if judgement.fall_back else fit
+    of_control, head = (_unfolded(reduced, one.head) for one in (baseline, used))
+    values = features.extract(backbone, table)
+    probabilities = head.probabilities(values)
+    beside = {**baselines, LABELS_ONLY: of_control.probabilities(values[table.labelled("test")])}
+    _save(table, folder, backbone, head)
+    training = {"rows": len(problem.labels), "pool": len(pool.rows), "backbone": backbone.name,
+                "weights": settings.weights, "image_size": backbones.preprocessing(backbone).image_size,
+                "preprocessing": backbones.origin(backbone), "mirrored": mirrored, **recipe.facts,
+                "settings": dict(chosen.settings), "candidates": len(recipe.candidates),
+                "validation_rows_that_chose": len(table.labelled("validation")), "temperature": chosen.temperature}
+    result = report.build(table, probabilities, recipe=recipe.title, training=training, baselines=beside,
+                          control=LABELS_ONLY, seed=settings.seed)
+    result = pools.completed(result, pool, trials.audited(fit, chosen, problem, table.class_names), judgement)
+    pools.write(folder.path / "pseudo_labels.csv", table, pool.rows, fit.pseudo_labels,
+                trials.confidences(fit, problem), fit.rounds, table.class_names)
+    report.write(folder.path, table, probabilities, result, params=folder.params, history=fit.history)
+    return result
+
+
+def _problem(table: Table, backbone: "keras.Model", pool: np.ndarray, strong_copies: int, reflect: bool, seed: int
+             ) -> tuple[Reduction, trials.Problem]:
+    """Labelled rows and pool in all views, in one reduced space."""
+    rows = np.concatenate([table.labelled("train"), pool])
+    plain = features.extract(backbone, table, rows)
+    reduced = heads.space(plain)
+    drawn = [reduced.features]
+    for augmentation, copies in ((feature_views.WEAK, 1), (feature_views.STRONG, strong_copies)):
+        for copy in range(copies):
+            view = feature_views.draw(backbone, table, rows, augmentation, copy=copy, reflect=reflect, seed=seed)
+            drawn.append(heads.projected(reduced, view))
+    views, count = np.stack(drawn), len(rows) - len(pool)
+    labels = table.labels[rows[:count]]
+    prior = class_shares.of_labels(labels, len(table.class_names))
+    return reduced, trials.Problem(views[:, :count], labels, views[:, count:], prior, num_weak=1, seed=seed)
+
+
+def _chosen(table: Table, backbone: "keras.Model", recipe: Recipe, reduced: Reduction, problem: trials.Problem
+            ) -> tuple[trials.Trial, trials.Trial, pools.Judgement]:
+    """The control and the method with their settings, and whether the pool gained anything."""
+    groups = pools.together(table, table.labelled("train"))
+    rows = table.labelled("validation")
+    validation = (heads.projected(reduced, features.extract(backbone, table, rows)), table.labels[rows])
+    control = trials.choose(recipe.control, recipe.control_candidates, problem, groups=groups, validation=validation,
+                            title="cross-fitting the control")
+    if not problem.pool.shape[1]:
+        return control, control, pools.Judgement(None, 0, False, "There is no unlabelled row to use.")
+    candidates = [{**control.settings, **settings} for settings in recipe.candidates]
+    chosen = trials.choose(recipe.method, candidates, problem, groups=groups, validation=validation,
+                           title=f"cross-fitting {recipe.title}")
+    return control, chosen, pools.judge(chosen.labels, chosen.probabilities, control.probabilities)
+
+
+def _unfolded(reduced: Reduction, head: LinearClassifier) -> LinearClassifier:
+    """The same classifier on raw features."""
+    kernel, bias = reduced.unfold(head.kernel, head.bias)
+    return replace(head, kernel=kernel, bias=bias)
+
+
+def _save(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", head: LinearClassifier) -> None:
+    """Writes model.keras: the backbone with BatchNorm folded, and the head as a Dense layer."""
+    folded = backbones.fold_batch_normalization(backbones.network(backbone))
+    member = classifiers.with_head(folded, len(table.class_names), kernel=head.kernel, bias=head.bias)
+    classifiers.save(classifiers.assemble([member], backbones.preprocessing(backbone)), folder.path / "model.keras",
+                     table.class_names)
