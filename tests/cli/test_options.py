@@ -128,7 +128,7 @@ def test_a_backbone_may_be_a_directory_known_from_any_folder(tmp_path: Path, mon
 
 @pytest.mark.parametrize(("values", "sentence"), [
     ({"network_hidden": [8]}, "--hidden belongs to mlp, alexnet_torchvision, vgg11, vgg16, not to"),
-    ({"network_dropout": 0.1, "backbone": "resnet18"}, "--network-dropout belongs to small_cnn, mlp, alexnet, alexnet_torchvision, "),
+    ({"network_dropout": 0.1, "backbone": "resnet18"}, "--network-dropout belongs to small_cnn, mlp, alexnet, "),
     ({"network_batch_normalisation": True}, "--batch-normalisation belongs to small_cnn, mlp, not"),
     ({"network_groups": 1, "backbone": "mlp"}, "--groups belongs to alexnet, not to mlp"),
     ({"backbone": "efficientnet_light0"}, "did you mean efficientnet_lite0"),

@@ -1,4 +1,4 @@
-"""A checkpoint of the PyTorch world through the whole program: cached features, fine-tuning, resume, the saved model."""
+"""A checkpoint of the PyTorch world through the whole program: cached features, fine-tuning, resume, saved model."""
 
 import json
 import runpy
