@@ -14,6 +14,8 @@ from toolkit import ToolkitError
 from toolkit.cli import benchmark as command
 from toolkit.training import Settings
 
+pytestmark = pytest.mark.contract
+
 Toolkit = Callable[..., Result]
 PLAIN = ("--row", "majority-class", "--row", "logistic-regression@pixels")
 

@@ -11,6 +11,8 @@ from click.testing import Result
 from toolkit import ToolkitError
 from toolkit.cli.rank_backbones import candidate
 
+pytestmark = pytest.mark.contract
+
 Toolkit = Callable[..., Result]
 TWO = ("--backbone", "small_cnn=none@16", "--backbone", "mlp=none", "--no-measure-steps")
 

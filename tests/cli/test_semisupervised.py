@@ -11,6 +11,8 @@ from click.testing import Result
 
 from toolkit.cli import main, semisupervised
 
+pytestmark = pytest.mark.contract
+
 Toolkit = Callable[..., Result]
 TINY = ("--backbone", "small_cnn", "--weights", "none", "--image-size", "16", "--filters", "4,8")
 

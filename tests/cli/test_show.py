@@ -8,6 +8,8 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
+pytestmark = pytest.mark.contract
+
 pytest.importorskip("matplotlib")
 
 Toolkit = Callable[..., Result]

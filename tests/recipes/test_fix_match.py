@@ -9,6 +9,8 @@ import tensorflow as tf
 from recipes import fix_match
 from toolkit.semisupervised import trials, weight_rules
 
+pytestmark = pytest.mark.contract
+
 learn = partial(fix_match.consistent, decay=1e-3, unlabelled_weight=1.0, steps=60)
 
 

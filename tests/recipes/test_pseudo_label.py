@@ -14,6 +14,8 @@ from toolkit.semisupervised import trials
 from toolkit.tables import read_table
 from toolkit.training import Settings
 
+pytestmark = pytest.mark.contract
+
 SETTINGS = Settings(backbone="small_cnn", weights="none", image_size=16, reflect="no", devices="cpu",
                     backbone_options={"filters": (4, 8)})
 FITS = {"rounds": partial(pseudo_label.in_rounds, strength=3.0, rounds=6, **pseudo_label.ROUNDS[0]),

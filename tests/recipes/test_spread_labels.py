@@ -15,6 +15,8 @@ from toolkit.semisupervised import pools
 from toolkit.tables import Table, read_table
 from toolkit.training import Settings, features
 
+pytestmark = pytest.mark.contract
+
 SETTINGS = Settings(backbone="small_cnn", weights="none", image_size=16, devices="cpu",
                     backbone_options={"filters": (4, 8)})
 
