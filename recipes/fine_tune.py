@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +97,15 @@ def train_member(table: Table, settings: Settings, folder: run_folders.RunFolder
             backbone = linear_probe.build_backbone(table, settings, member=member)
             preprocessing = backbones.preprocessing(backbone)
             model = classifiers.with_head(backbones.network(backbone), num_classes, dropout=settings.dropout)
-            compile_member(model, settings, plan, unfreeze=unfreeze, probe=probe, lora_rank=lora_rank)
+            compiled = partial(compile_member, model, unfreeze=unfreeze, probe=probe, lora_rank=lora_rank)
+            compiled(settings, plan)
             batches = streams.labelled(table, preprocessing, settings, reflect=reflect, seed=seed)
             validation = streams.validation(table, preprocessing, settings)
             if settings.time_limit is not None or settings.find_learning_rate:
                 judge = (lambda: validation.scores(model)) if validation else (lambda: None)
                 plan, settings = calibration.calibrate(model, batches, plan, settings, end_epoch=judge,
                                                        num_rows=len(table))
-                compile_member(model, settings, plan, unfreeze=unfreeze, probe=probe, lora_rank=lora_rank)
+                compiled(settings, plan)
     finally:
         keras.config.set_dtype_policy("float32")
     start = adapters.merged_weights(model)
@@ -187,8 +189,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
         classifier = classifiers.assemble(members, preprocessing, test_views=settings.test_views)
         classifiers.save(classifier, folder.path / "model.keras", table.class_names)
         probabilities = prediction.predict(classifier, table)
-        training = {"rows": len(table.labelled("train")), "backbone": backbone.name, "weights": settings.weights,
-                    "image_size": preprocessing.image_size, "preprocessing": backbones.origin(backbone),
+        training = {"rows": len(table.labelled("train")), **backbones.facts(backbone),
                     "unfreeze": unfreeze, "mirrored": mirrored,
                     "epochs": history[-1]["epoch"], "chosen_epochs": [r["epoch"] for r in history if r["chosen"]],
                     "learning_rate": found.learning_rate, "label_smoothing": found.label_smoothing,

@@ -123,15 +123,10 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), re
         probe = controls.classifiers[ON_FEATURES]
         del controls.probabilities[ON_FEATURES]
         probabilities = probe.probabilities(features.extract(backbone, table))
-        folded = backbones.fold_batch_normalization(backbones.network(backbone))
-        member = classifiers.with_head(folded, len(table.class_names), kernel=probe.kernel, bias=probe.bias)
 
         # Report
-        classifiers.save(classifiers.assemble([member], backbones.preprocessing(backbone)),
-                         folder.path / "model.keras", table.class_names)
-        training = {"rows": len(table.labelled("train")), "backbone": backbone.name, "weights": settings.weights,
-                    "image_size": backbones.preprocessing(backbone).image_size,
-                    "preprocessing": backbones.origin(backbone), **probe.details}
+        classifiers.save_on_frozen(backbone, probe.kernel, probe.bias, folder.path / "model.keras", table.class_names)
+        training = {"rows": len(table.labelled("train")), **backbones.facts(backbone), **probe.details}
         result = report.build(table, probabilities, recipe="linear probe", training=training,
                               baselines=controls.probabilities, control=ON_PIXELS, seed=settings.seed)
         report.write(folder.path, table, probabilities, result, params=folder.params, history=[])

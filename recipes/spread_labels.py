@@ -152,15 +152,12 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
 
         # Model
         classifier = probe if found.judgement.fall_back else found.classifier
-        member = classifiers.with_head(backbones.fold_batch_normalization(backbones.network(backbone)),
-                                       len(table.class_names), kernel=classifier.kernel, bias=classifier.bias)
-        classifiers.save(classifiers.assemble([member], backbones.preprocessing(backbone)),
-                         folder.path / "model.keras", table.class_names)
+        classifiers.save_on_frozen(backbone, classifier.kernel, classifier.bias, folder.path / "model.keras",
+                                   table.class_names)
 
         # Report
-        training = {"rows": len(table.labelled("train")), "pool": len(pool.rows), "backbone": backbone.name,
-                    "weights": settings.weights, "image_size": backbones.preprocessing(backbone).image_size,
-                    "preprocessing": backbones.origin(backbone), **found.facts, "classifier": classifier.details}
+        training = {"rows": len(table.labelled("train")), "pool": len(pool.rows), **backbones.facts(backbone),
+                    **found.facts, "classifier": classifier.details}
         probabilities = classifier.probabilities(values)
         result = report.build(table, probabilities, recipe="label spreading", training=training,
                               baselines=controls.probabilities, control=controls.main, seed=settings.seed)

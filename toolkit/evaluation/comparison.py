@@ -109,7 +109,7 @@ def compare_hits(first_right: np.ndarray, second_right: np.ndarray, *, first_nam
     only_first, only_second = int((gains > 0).sum()), int((gains < 0).sum())
     if groups is None:
         num_groups, p_value = None, mcnemar_exact(only_first, only_second)
-        interval = _paired_interval(only_first, only_second, len(gains), float(stats.norm.ppf(0.975)))
+        interval = paired_interval(only_first, only_second, len(gains), float(stats.norm.ppf(0.975)))
     else:
         numbers = groups_.numbers(groups, len(gains))
         num_groups, p_value = int(numbers.max()) + 1, sign_flip_exact(np.bincount(numbers, weights=gains))
@@ -199,7 +199,7 @@ def _signed(value: float, digits: int) -> str:
     return text if float(text) else text[1:]
 
 
-def _paired_interval(only_first: float, only_second: float, count: float, quantile: float) -> list[float]:
+def paired_interval(only_first: float, only_second: float, count: float, quantile: float) -> list[float]:
     """Bonett and Price's interval of the difference of two paired proportions."""
     first, second = (only_first + 1) / (count + 2), (only_second + 1) / (count + 2)
     half = quantile * ((first + second - (first - second) ** 2) / (count + 2)) ** 0.5
@@ -217,4 +217,4 @@ def _grouped_interval(gains: np.ndarray, numbers: np.ndarray) -> list[float]:
     design_effect = max(1.0, between / within) if within > 0 else count / groups
     only_first, only_second = (gains > 0).sum() / design_effect, (gains < 0).sum() / design_effect
     quantile = float(stats.t.ppf(0.975, groups - 1))
-    return _paired_interval(only_first, only_second, count / design_effect, quantile)
+    return paired_interval(only_first, only_second, count / design_effect, quantile)

@@ -108,7 +108,7 @@ def difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray], tests:
     variance, freedom = _variance(gains, tests)
     count = _independent_rows(only_first + only_second - (only_first - only_second) ** 2, variance, np.inf,
                               gains)
-    interval = comparison._paired_interval(only_first * count, only_second * count, count,
+    interval = comparison.paired_interval(only_first * count, only_second * count, count,
                                            float(stats.t.ppf(0.975, freedom)))
     return {"difference": only_first - only_second, "interval95": interval,
             "p_value": _paired_p_value(only_first * count, only_second * count, count, freedom), "seeds": seeds}

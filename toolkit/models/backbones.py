@@ -271,3 +271,10 @@ def origin(model: keras.Model) -> dict[str, Any]:
         std = [float(f"{1 / scale:.7g}") for scale in rescaling.scale]
     return {"weights": weights, "preprocessing": whose, "mean": mean, "std": std, **asdict(preprocessing(model)),
             **({"padding": padding} if padding else {})}
+
+
+def facts(model: keras.Model) -> dict[str, Any]:
+    """What every report says of a built model: backbone, weights, image_size, and preprocessing as in `origin`."""
+    found = origin(model)
+    return {"backbone": model.name, "weights": found["weights"], "image_size": found["image_size"],
+            "preprocessing": found}

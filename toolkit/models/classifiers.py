@@ -113,6 +113,25 @@ def save(model: keras.Model, path: Path, class_names: Sequence[str]) -> None:
                            f"--output.") from error
 
 
+def save_on_frozen(backbone: keras.Model, kernel: np.ndarray, bias: np.ndarray, path: Path,
+                   class_names: Sequence[str]) -> None:
+    """Writes a linear classifier on the features of a frozen backbone, whose BatchNorm is folded away.
+
+    Args:
+        backbone: from ``backbones.build``.
+        kernel: (F, C).
+        bias: (C,).
+        path: the file, as for ``save``.
+        class_names: C names.
+
+    Raises:
+        ToolkitError: if the disk refuses.
+    """
+    folded = backbones.fold_batch_normalization(backbones.network(backbone))
+    member = with_head(folded, len(class_names), kernel=kernel, bias=bias)
+    save(assemble([member], backbones.preprocessing(backbone)), path, class_names)
+
+
 def load(path: Path) -> tuple[keras.Model, tuple[str, ...]]:
     """The model and the class names of a file written by ``save``.
 

@@ -76,10 +76,9 @@ def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", 
     values = features.extract(backbone, table)
     probabilities = head.probabilities(values)
     beside = {**baselines, LABELS_ONLY: of_control.probabilities(values[table.labelled("test")])}
-    _save(table, folder, backbone, head)
-    training = {"rows": len(problem.labels), "pool": len(pool.rows), "backbone": backbone.name,
-                "weights": settings.weights, "image_size": backbones.preprocessing(backbone).image_size,
-                "preprocessing": backbones.origin(backbone), "mirrored": mirrored, **recipe.facts,
+    classifiers.save_on_frozen(backbone, head.kernel, head.bias, folder.path / "model.keras", table.class_names)
+    training = {"rows": len(problem.labels), "pool": len(pool.rows), **backbones.facts(backbone),
+                "mirrored": mirrored, **recipe.facts,
                 "settings": dict(chosen.settings), "candidates": len(recipe.candidates),
                 "validation_rows_that_chose": len(table.labelled("validation")), "temperature": chosen.temperature}
     result = report.build(table, probabilities, recipe=recipe.title, training=training, baselines=beside,
@@ -129,10 +128,3 @@ def _unfolded(reduced: Reduction, head: LinearClassifier) -> LinearClassifier:
     kernel, bias = reduced.unfold(head.kernel, head.bias)
     return replace(head, kernel=kernel, bias=bias)
 
-
-def _save(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", head: LinearClassifier) -> None:
-    """Writes model.keras: the backbone with BatchNorm folded, and the head as a Dense layer."""
-    folded = backbones.fold_batch_normalization(backbones.network(backbone))
-    member = classifiers.with_head(folded, len(table.class_names), kernel=head.kernel, bias=head.bias)
-    classifiers.save(classifiers.assemble([member], backbones.preprocessing(backbone)), folder.path / "model.keras",
-                     table.class_names)

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from toolkit import ToolkitError, inputs
+from toolkit import ToolkitError
 from toolkit.inputs import images
 from toolkit.inputs.augmentation import Augmentation, augment
 from toolkit.models import backbones
 from toolkit.tables import Table
-from toolkit.training import features, loop
-from toolkit.training.progress import Progress
+from toolkit.training import features
 
 if TYPE_CHECKING:
     import keras
@@ -53,17 +52,13 @@ def draw(backbone: "keras.Model", table: Table, indices: np.ndarray, augmentatio
         raise ToolkitError(f"{table.source}: rows of kind {table.kind!r} have no changed copies; give images.")
     augmentation = dataclasses.replace(augmentation, reflect=reflect)
     preprocessing = backbones.preprocessing(backbone)
-    network = backbones.fold_batch_normalization(backbones.network(backbone))
 
-    def compute(rows: np.ndarray, progress: Progress) -> np.ndarray:
-        batches = _batches(table, rows, preprocessing, augmentation, copy=copy, seed=seed, batch_size=batch_size)
-        return inputs.explained(table, lambda: loop.predict(network, batches, progress))
+    def batches(rows: np.ndarray) -> tf.data.Dataset:
+        return _batches(table, rows, preprocessing, augmentation, copy=copy, seed=seed, batch_size=batch_size)
 
-    key = features.cache_key(backbones.fingerprint(backbone), repr(preprocessing), repr(augmentation), f"seed {seed}",
-                             f"copy {copy}")
     kind = "strong" if augmentation.rand_augment else "weak"
-    return features.through_cache(table, indices, features.Cache.open(None, key), network.output_shape[-1], compute,
-                                  f"{kind} copy {copy + 1}, features of {backbone.name}")
+    return features.through_network(backbone, table, indices, batches, repr(augmentation), f"seed {seed}",
+                                    f"copy {copy}", title=f"{kind} copy {copy + 1}, features of {backbone.name}")
 
 
 def _batches(table: Table, rows: np.ndarray, preprocessing: backbones.Preprocessing, augmentation: Augmentation, *,

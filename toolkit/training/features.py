@@ -8,6 +8,7 @@ into the convolutions first (see ``models.folding``), which wins back what decod
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import uuid
 import zipfile
@@ -26,6 +27,7 @@ from toolkit.training.progress import Progress, say
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 ROWS_PER_FILE = 4096
 VERSION = 1  # raise it when the way from file to features changes
@@ -58,19 +60,45 @@ def extract(backbone: "keras.Model", table: Table, indices: np.ndarray | None = 
         >>> len(features) == len(table)
         True
     """
+    preprocessing = backbones.preprocessing(backbone)
+
+    def batches(rows: np.ndarray) -> "tf.data.Dataset":
+        return inputs.evaluation_batches(table, rows, preprocessing=preprocessing, batch_size=batch_size,
+                                         reflect=reflect)
+
+    return through_network(backbone, table, indices, batches, "reflected" if reflect else "",
+                           title=f"features of {backbone.name}", cache=cache)
+
+
+def through_network(backbone: "keras.Model", table: Table, indices: np.ndarray | None,
+                    batches: Callable[[np.ndarray], "tf.data.Dataset"], *parts: str, title: str,
+                    cache: Path | None = None) -> np.ndarray:
+    """What the frozen network of a backbone makes of images, computed once for each distinct image and cached.
+
+    Args:
+        backbone: from ``backbones.build``.
+        table: of images.
+        indices: (n,) rows; None: all.
+        batches: rows (k,) -> their images (B, S, S, 3), in order.
+        *parts: what decides the images besides table, preprocessing and backbone.
+        title: of the progress.
+        cache: folder of the cache; None: the user's.
+
+    Returns:
+        (n, F) float32, in the order of ``indices``.
+
+    Raises:
+        ToolkitError: if an image can no longer be read.
+    """
     from toolkit.training import loop
 
-    preprocessing = backbones.preprocessing(backbone)
-    network = backbones.fold_batch_normalization(backbones.network(backbone))
-    key = cache_key(backbones.fingerprint(backbone), repr(preprocessing), "reflected" if reflect else "")
-    width = network.output_shape[-1]
+    network = functools.cache(lambda: backbones.fold_batch_normalization(backbones.network(backbone)))
 
-    def compute(rows: np.ndarray, progress: Progress) -> np.ndarray:
-        batches = inputs.evaluation_batches(table, rows, preprocessing=preprocessing, batch_size=batch_size,
-                                            reflect=reflect)
-        return inputs.explained(table, lambda: loop.predict(network, batches, progress))
+    def compute(rows: np.ndarray, progress: Callable[[int], None]) -> np.ndarray:
+        return inputs.explained(table, lambda: loop.predict(network(), batches(rows), progress))
 
-    return through_cache(table, indices, Cache.open(cache, key), width, compute, f"features of {backbone.name}")
+    key = _key(backbones.fingerprint(backbone), repr(backbones.preprocessing(backbone)), *parts)
+    return _through_cache(table, indices, Cache.open(cache, key), backbone.output_shape[-1], compute, title)
 
 
 def pixels(table: Table, indices: np.ndarray | None = None, *, cache: Path | None = None) -> np.ndarray:
@@ -95,29 +123,20 @@ def pixels(table: Table, indices: np.ndarray | None = None, *, cache: Path | Non
         images = inputs.explained(table, lambda: np.concatenate([batch.numpy() for batch in batches]))
         return images[..., :table.channels].reshape(len(rows), -1) / np.float32(255)
 
-    key = cache_key("pixels", repr(preprocessing), str(table.channels))
-    return through_cache(table, indices, Cache.open(cache, key), side * side * table.channels, compute, "pixels")
+    key = _key("pixels", repr(preprocessing), str(table.channels))
+    return _through_cache(table, indices, Cache.open(cache, key), side * side * table.channels, compute, "pixels")
 
 
-def cache_key(*parts: str) -> str:
+def _key(*parts: str) -> str:
     """The name of a folder of the cache: a digest of all that decides its rows."""
     return hashlib.sha256("\n".join((str(VERSION), *parts)).encode()).hexdigest()[:32]
 
 
-def through_cache(table: Table, indices: np.ndarray | None, cache: "Cache", width: int,
-                  compute: Callable[[np.ndarray, Callable[[int], None]], np.ndarray], title: str) -> np.ndarray:
+def _through_cache(table: Table, indices: np.ndarray | None, cache: "Cache", width: int,
+                   compute: Callable[[np.ndarray, Callable[[int], None]], np.ndarray], title: str) -> np.ndarray:
     """Looks up each distinct image, computes and stores the missing ones, and returns rows in the asked order.
 
-    Args:
-        table: of images.
-        indices: (n,) rows; None: all.
-        cache: where they lie.
-        width: columns.
-        compute: rows (k,) and a function that is told how many are done -> (k, width).
-        title: of the progress.
-
-    Returns:
-        (n, width) float32.
+    ``compute`` takes rows (k,) and a function that is told how many are done, and gives (k, width).
     """
     indices = np.arange(len(table)) if indices is None else np.asarray(indices)
     checksums, first, inverse = np.unique(table.checksums[indices].astype(str), return_index=True, return_inverse=True)

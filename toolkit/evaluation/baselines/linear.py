@@ -75,6 +75,11 @@ def spread(name: str, kernel: np.ndarray, bias: np.ndarray, classes: np.ndarray,
     return LinearClassifier(name, full_kernel, full_bias, details)
 
 
+def of_two_classes(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two columns from the one (F, 1) and (1,) of the second class: softmax of (-s/2, s/2) is the sigmoid of s."""
+    return np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
+
+
 def checked(features: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Features as an array and labels as int64, or an error that says what is wrong with them."""
     features, labels = np.asarray(features), np.asarray(labels, dtype=np.int64)

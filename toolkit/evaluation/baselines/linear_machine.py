@@ -19,7 +19,8 @@ import numpy as np
 from scipy import optimize
 
 from toolkit.evaluation.baselines import choosing
-from toolkit.evaluation.baselines.linear import NOTHING_TO_FIT, LinearClassifier, checked, constant, spread
+from toolkit.evaluation.baselines.linear import (NOTHING_TO_FIT, LinearClassifier, checked, constant, of_two_classes,
+                                                spread)
 from toolkit.evaluation.baselines.reduction import reduction
 from toolkit.evaluation.baselines.threads import threads_for
 
@@ -95,9 +96,7 @@ class _Machines:
         self.start = result.x.reshape(shape)
         self.iterations, self.converged = int(result.nit), result.nit < self.max_iterations
         kernel, bias = self.start[:-1], self.start[-1]
-        if len(classes) == 2:  # softmax of (-s/2, s/2) is the sigmoid of s
-            return np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
-        return kernel, bias
+        return of_two_classes(kernel, bias) if len(classes) == 2 else (kernel, bias)
 
 
 def _loss(flat: np.ndarray, features: np.ndarray, sides: np.ndarray, strength: float) -> tuple[float, np.ndarray]:

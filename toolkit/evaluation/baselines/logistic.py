@@ -16,7 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from toolkit.evaluation.baselines.folds import folds, sample
-from toolkit.evaluation.baselines.linear import NOTHING_TO_FIT, LinearClassifier, checked, constant, spread
+from toolkit.evaluation.baselines.linear import (NOTHING_TO_FIT, LinearClassifier, checked, constant, of_two_classes,
+                                                spread)
 from toolkit.evaluation.baselines.reduction import reduction
 from toolkit.evaluation.baselines.threads import threads_for
 
@@ -87,9 +88,7 @@ class _Model:
         self.converged = self.iterations < self.estimator.max_iter
         kernel = self.estimator.coef_.T.astype(np.float64)
         bias = self.estimator.intercept_.astype(np.float64)
-        if len(self.estimator.classes_) == 2:  # one column, of the second class: softmax of (-s/2, s/2) is the same
-            return np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
-        return kernel, bias
+        return of_two_classes(kernel, bias) if len(self.estimator.classes_) == 2 else (kernel, bias)
 
     def held_out(self, features: np.ndarray, labels: np.ndarray) -> tuple[float, int, int]:
         """Sum of log losses over rows whose class was fitted, their number, and the number of hits."""
