@@ -5,7 +5,8 @@ is done once for every seed, which draws weights, batches, splits that the table
 depends on no seed is done once. Each is a process of its own, so that its time and memory are its own, and one that
 fails becomes a line of the table. Fitting and every choice happen on training and validation rows; the labelled test
 rows are predicted once. What is done stays in ``rows/<row>/seed-<k>/``, and a benchmark that was stopped continues with
-what is missing; more rows and more seeds may be asked for then.
+what is missing; more rows and more seeds may be asked for then. Unlabelled rows are seen by the recipes that learn
+from them, and by no other row.
 
 References:
     Demsar 2006 (what to report, which tests), https://www.jmlr.org/papers/v7/demsar06a.html
@@ -194,8 +195,9 @@ def report(table: Table, rows: Sequence[Row], found: Measurements) -> dict[str, 
     measured = []
     for row in rows:
         measured.append({
-            "name": row.name, "deep": row.deep, **row.describe(), "failure": found.failures.get(row.name, ""),
+            "name": row.name, "kind": row.kind, **row.describe(), "failure": found.failures.get(row.name, ""),
             "hits": found.of(row.name, "hits"), "validation": found.of(row.name, "validation_accuracy"),
+            "labels_only": found.of(row.name, "labels_only_accuracy"),
             "seconds": found.of(row.name, "seconds"), "peak_memory_gb": found.of(row.name, "peak_memory_gb"),
             "published": published_figures.figure(published, row.describe()),
             "details": next(iter(found.of(row.name, "details")), {}),
@@ -232,14 +234,9 @@ def _tables(table: Table, seeds: int) -> Iterator[Table]:
     for seed in range(seeds):
         if seed and table.arguments:
             later = {name: table.arguments.get(name, 0) + seed for name in ("split_seed", "label_seed")}
-            yield _labelled(read_table(**{**table.arguments, **later}))
+            yield read_table(**{**table.arguments, **later})
         else:
-            yield _labelled(table)
-
-
-def _labelled(table: Table) -> Table:
-    """The table without its unlabelled rows: no row of a benchmark learns from them."""
-    return table if (table.labels >= 0).all() else table.select(np.flatnonzero(table.labels >= 0))
+            yield table
 
 
 def _slug(name: str) -> str:

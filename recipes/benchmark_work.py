@@ -47,7 +47,7 @@ class Row:
         name: in the table, and as the name of its folder.
         method: key of ``baselines.METHODS``, "" for a recipe.
         space: "pixels", "hog" or "features".
-        recipe: "linear_probe" or "fine_tune", "" for a baseline.
+        recipe: module of ``recipes``, "" for a baseline.
         settings: of the recipe, or of the backbone of the features.
         options: the recipe's own arguments.
     """
@@ -60,9 +60,12 @@ class Row:
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def deep(self) -> bool:
-        """Whether a network is trained."""
-        return self.recipe == "fine_tune"
+    def kind(self) -> str:
+        """"unlabelled" where unlabelled rows are learnt from, "network" where a network is trained on labelled ones
+        alone, else "plain"."""
+        if self.recipe in ("", "linear_probe"):
+            return "plain"
+        return "network" if self.recipe == "fine_tune" else "unlabelled"
 
     @property
     def draws(self) -> bool:
@@ -87,18 +90,21 @@ def result(table: Table, row: Row, folder: Path, *, prepare: Callable[[], None] 
     """Does a row, unless that was done, and reads what it found.
 
     Args:
-        table: with labelled training and test rows.
+        table: with labelled training and test rows; only a row of kind "unlabelled" sees others.
         row: with the seed to use.
         folder: of its own; for a recipe the run folder.
         prepare: called first in the process.
 
     Returns:
         dict: hits (t,) bool for the labelled test rows, in the order of the table, validation_accuracy (None without
-        validation rows), seconds, peak_memory_gb, details. Or failure: a sentence.
+        validation rows), seconds, peak_memory_gb, details, labels_only_accuracy (of the recipe's own control on the
+        test rows, if its kind is "unlabelled"). Or failure: a sentence.
 
     Raises:
         ToolkitError: if the folder holds another row, or the result in it is damaged.
     """
+    if row.kind != "unlabelled" and (table.labels < 0).any():
+        table = table.select(np.flatnonzero(table.labels >= 0))
     if not (folder / "result.json").is_file():
         failure = _in_own_process(table, row, folder, prepare)
         if failure:
@@ -188,18 +194,17 @@ def _work(table: Table, row: Row, folder: Path) -> None:
     work = _recipe(row) if row.recipe else _baseline(row)
     resumed = folder.exists() and any(folder.iterdir())
     start = time.monotonic()
-    probabilities, validation_accuracy, details = work(table, folder)
+    probabilities, found = work(table, folder)
     seconds = time.monotonic() - start
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_files.in_place_of(folder / "probabilities.npy") as temporary:
         np.save(temporary, probabilities)
     files.write_json(folder / "result.json", {
-        "row": row.describe(), "fingerprint": table.fingerprint, "validation_accuracy": validation_accuracy,
-        "seconds": seconds, "peak_memory_gb": _peak_memory() / 2 ** 30, "resumed": resumed and bool(row.recipe),
-        "details": details})
+        "row": row.describe(), "fingerprint": table.fingerprint, "seconds": seconds,
+        "peak_memory_gb": _peak_memory() / 2 ** 30, "resumed": resumed and bool(row.recipe), **found})
 
 
-Found = tuple[np.ndarray, float | None, dict[str, Any]]
+Found = tuple[np.ndarray, dict[str, Any]]
 
 
 def _recipe(row: Row) -> Callable[[Table, Path], Found]:
@@ -212,8 +217,10 @@ def _recipe(row: Row) -> Callable[[Table, Path], Found]:
         predictions = run_comparison.read_predictions(folder / "predictions.csv").set_index("row")
         columns = [f"{run_comparison.PREFIX}{name}" for name in table.class_names]
         probabilities = predictions.loc[table.rows[table.labelled("test")], columns].to_numpy()
-        validation = report["validation"]
-        return probabilities, None if validation is None else validation["accuracy"], report["training"]
+        control = report["baselines"][report["control"]]["accuracy"] if row.kind == "unlabelled" else None
+        return probabilities, {"validation_accuracy": report["validation"] and report["validation"]["accuracy"],
+                               "labels_only_accuracy": control,
+                               "details": {**report["training"], "unlabelled": report.get("unlabelled")}}
 
     return work
 
@@ -235,7 +242,8 @@ def _baseline(row: Row) -> Callable[[Table, Path], Found]:
                                               groups=groups, seed=row.settings.seed)
         probabilities = model.probabilities(values[len(train):])
         hits = probabilities[:len(validation)].argmax(axis=1) == table.labels[validation]
-        return probabilities[len(validation):], float(hits.mean()) if len(hits) else None, model.details
+        return probabilities[len(validation):], {"validation_accuracy": float(hits.mean()) if len(hits) else None,
+                                                 "labels_only_accuracy": None, "details": model.details}
 
     return work
 

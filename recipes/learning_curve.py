@@ -60,7 +60,7 @@ def run(table: Table, *, output: str | Path, labels: Sequence[int | None] = LABE
             found.append(_point(count, few, measured))
         result = {"recipe": "learning-curve", "source": table.source, "num_classes": len(table.class_names),
                   "seeds": seeds, "notes": list(table.notes),
-                  **learning_curves.build([(row.name, row.deep) for row in rows], found)}
+                  **learning_curves.build([(row.name, row.kind) for row in rows], found)}
         learning_curves.write(folder.path, result)
         return result
 

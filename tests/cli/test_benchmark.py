@@ -48,7 +48,7 @@ def test_rows_that_are_baselines(spec: str, name: str, method: str, space: str) 
 def test_rows_that_are_commands() -> None:
     spec = "fine-tune --backbone mlp --weights none --hidden 256,128 --l2 1e-4 --unfreeze=all"
     row = command.row(f"net with ridge={spec}", Settings(seed=4, devices="cpu"))
-    assert (row.name, row.recipe, row.deep) == ("net with ridge", "fine_tune", True)
+    assert (row.name, row.recipe, row.kind) == ("net with ridge", "fine_tune", "network")
     assert row.options == {"unfreeze": "all", "lora_rank": 8}
     assert (row.settings.l2, row.settings.seed, row.settings.devices) == (1e-4, 4, "cpu")
     assert row.settings.backbone_options == {"hidden": [256, 128]}

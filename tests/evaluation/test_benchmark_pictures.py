@@ -10,17 +10,17 @@ from toolkit import ToolkitError
 from toolkit.evaluation import benchmark_pictures
 
 REPORT: dict[str, Any] = {"source": "t$x$.csv", "rows": [
-    {"name": "majority class", "deep": False, "failure": "", "error": 0.9, "interval95": [0.85, 0.93], "seconds": 0.0},
-    {"name": "_$net$ \N{SNOWMAN}", "deep": True, "failure": "", "error": 0.005, "interval95": [0.001, 0.01],
+    {"name": "majority class", "kind": "plain", "failure": "", "error": 0.9, "interval95": [0.85, 0.93], "seconds": 0.0},
+    {"name": "_$net$ \N{SNOWMAN}", "kind": "network", "failure": "", "error": 0.005, "interval95": [0.001, 0.01],
      "seconds": 900.0},
-    {"name": "none", "deep": True, "failure": "out of memory"},
-    {"name": "LDA on pixels", "deep": False, "failure": "", "error": 0.127, "interval95": [0.12, 0.13],
+    {"name": "none", "kind": "network", "failure": "out of memory"},
+    {"name": "LDA on pixels", "kind": "plain", "failure": "", "error": 0.127, "interval95": [0.12, 0.13],
      "seconds": 3.0}]}
 CURVES: dict[str, Any] = {"source": "t.csv", "labelled_rows": [10, 50, 400], "rows": [
-    {"name": "majority class", "deep": False, "points": [{"error": 0.9, "interval95": [0.88, 0.92]}] * 3},
-    {"name": "net", "deep": True, "points": [{"error": 0.5, "interval95": [0.3, 0.6]}, None,
+    {"name": "majority class", "kind": "plain", "points": [{"error": 0.9, "interval95": [0.88, 0.92]}] * 3},
+    {"name": "net", "kind": "network", "points": [{"error": 0.5, "interval95": [0.3, 0.6]}, None,
                                             {"error": 0.1, "interval95": [0.05, 0.2]}]},
-    {"name": "failed", "deep": True, "points": [None] * 3}]}
+    {"name": "failed", "kind": "network", "points": [None] * 3}]}
 
 
 @pytest.mark.parametrize(("draw", "report"), [(benchmark_pictures.error_and_time, REPORT),

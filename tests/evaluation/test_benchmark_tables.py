@@ -14,12 +14,12 @@ from toolkit.evaluation.repetitions import TestRows
 COUNT = 400
 
 
-def row(name: str, accuracy: float, *, deep: bool = False, seeds: int = 1, validation: float | None = None,
-        shift: int = 0, **more: Any) -> dict[str, Any]:
+def row(name: str, accuracy: float, *, kind: str = "plain", seeds: int = 1, validation: float | None = None,
+        labels_only: float | None = None, shift: int = 0, **more: Any) -> dict[str, Any]:
     """A row that is right on the first share of the test rows, rolled by ``shift`` and by the seed."""
     hits = [np.roll(np.arange(COUNT) < accuracy * COUNT, shift + seed) for seed in range(seeds)]
-    return {"name": name, "deep": deep, "hits": hits, "validation": [validation] * seeds, "seconds": [3.0] * seeds,
-            "peak_memory_gb": [0.5 + seed for seed in range(seeds)], "published": None, "failure": "", **more}
+    return {"name": name, "kind": kind, "hits": hits, "validation": [validation] * seeds,
+            "labels_only": [labels_only] * seeds, "seconds": [3.0] * seeds, "peak_memory_gb": [0.5 + seed for seed in range(seeds)], "published": None, "failure": "", **more}
 
 
 def built(*rows: dict[str, Any], seeds: int = 1) -> dict[str, Any]:
@@ -34,7 +34,7 @@ PLAIN = row("logistic regression on pixels", 0.9, validation=0.9, shift=20)
 
 def test_on_noise_nothing_beats_the_majority_class() -> None:
     report = built(MAJORITY, row("logistic regression on pixels", 0.52, validation=0.6, shift=200),
-                   row("fine-tune", 0.49, deep=True, validation=0.5, shift=77))
+                   row("fine-tune", 0.49, kind="network", validation=0.5, shift=77))
     assert report["verdict"]["code"] == "nothing_beats_majority"
     assert report["verdict"]["sentence"].startswith("Nothing beats the majority class (error 50.0 %)")
 
@@ -45,15 +45,15 @@ def test_on_noise_nothing_beats_the_majority_class() -> None:
     (0.7, 0.99, "worse", "No: fine-tune (error 30.0 %) is worse than logistic regression on pixels")])
 def test_is_the_deep_model_worth_it(accuracy: float, validation: float, code: str, answer: str) -> None:
     report = built(MAJORITY, PLAIN, row("LDA on pixels", 0.6, validation=0.6),
-                   row("fine-tune", accuracy, deep=True, validation=validation, shift=40))
+                   row("fine-tune", accuracy, kind="network", validation=validation, shift=40))
     assert report["verdict"]["code"] == code
     assert answer in report["verdict"]["sentence"]
     assert report["best_on_validation"] == ("fine-tune" if validation > 0.9 else "logistic regression on pixels")
 
 
 def test_the_deep_row_is_chosen_on_validation_and_not_on_test_rows() -> None:
-    report = built(MAJORITY, PLAIN, row("lucky", 0.99, deep=True, validation=0.8),
-                   row("chosen", 0.9, deep=True, validation=0.95, shift=20))
+    report = built(MAJORITY, PLAIN, row("lucky", 0.99, kind="network", validation=0.8),
+                   row("chosen", 0.9, kind="network", validation=0.95, shift=20))
     assert "chosen" in report["verdict"]["sentence"] and "lucky" not in report["verdict"]["sentence"]
     assert report["verdict"]["code"] == "not_distinguishable"
     assert any("better: lucky" in sentence for sentence in report["verdict"]["sentences"][1:])
@@ -61,7 +61,7 @@ def test_the_deep_row_is_chosen_on_validation_and_not_on_test_rows() -> None:
 
 def test_without_validation_rows_the_control_stands_against_the_first_deep_row() -> None:
     report = built(row("majority class", 0.5), row("logistic regression on pixels", 0.9, shift=20),
-                   row("LDA on frozen features", 0.99), row("fine-tune", 0.9, deep=True, shift=20))
+                   row("LDA on frozen features", 0.99), row("fine-tune", 0.9, kind="network", shift=20))
     assert report["best_on_validation"] is None
     assert list(report["comparisons"]) == ["majority class", "logistic regression on pixels"]
     assert "no validation rows to choose by" in report["verdict"]["sentence"]
@@ -86,7 +86,7 @@ def test_comparisons_are_mcnemars_adjusted_by_holm() -> None:
 
 
 def test_over_seeds_the_row_has_mean_deviation_worst_and_cost() -> None:
-    many = row("net", 0.9, deep=True, seeds=3, validation=0.9)
+    many = row("net", 0.9, kind="network", seeds=3, validation=0.9)
     many["hits"][1] = np.arange(COUNT) < 0.8 * COUNT
     many["seconds"] = [1.0, 2.0, 6.0]
     found = next(own for own in built(MAJORITY, PLAIN, many, seeds=3)["rows"] if own["name"] == "net")
@@ -120,3 +120,24 @@ def test_a_published_figure_has_its_column() -> None:
     assert "published" not in benchmark_tables.text(built(MAJORITY, PLAIN))
     text = benchmark_tables.text(built(MAJORITY, {**PLAIN, "published": figure}))
     assert "published" in text and "12.70 %" in text
+
+
+@pytest.mark.parametrize(("accuracy", "words"), [(0.97, "better: mix-match"), (0.9, "not distinguishable: mix-match"),
+                                                 (0.7, "worse: mix-match")])
+def test_did_the_unlabelled_rows_help(accuracy: float, words: str) -> None:
+    probe = row("linear-probe", 0.9, shift=20, recipe="linear_probe")
+    report = built(MAJORITY, PLAIN, row("fine-tune", 0.95, kind="network"), probe,
+                   row("mix-match", accuracy, kind="unlabelled", labels_only=0.85, shift=40))
+    assert report["labels_only"] == "linear-probe"
+    said = [sentence for sentence in report["verdict"]["sentences"] if sentence.startswith("Did the unlabelled rows")]
+    assert len(said) == 1 and words in said[0] and "fine-tune" not in said[0]
+    assert report["rows"][-1]["labels_only_error"] == pytest.approx(0.15)
+    text = benchmark_tables.text(report)
+    assert "its labels only" in text and "15.0 %" in text and "Accuracy beside linear-probe" in text
+
+
+def test_unlabelled_rows_stand_against_the_labels_only_row_that_is_best_on_validation() -> None:
+    report = built(MAJORITY, PLAIN, row("fine-tune", 0.5, kind="network", validation=0.95),
+                   row("mix-match", 0.9, kind="unlabelled", validation=0.99, labels_only=0.9))
+    assert report["labels_only"] == "fine-tune" and report["best_on_validation"] == "mix-match"
+    assert built(MAJORITY, PLAIN)["labels_only"] is None

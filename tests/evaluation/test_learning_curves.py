@@ -11,7 +11,7 @@ from toolkit.evaluation import learning_curves
 from toolkit.evaluation.repetitions import TestRows
 
 COUNT = 300
-NAMES = [("majority class", False), ("logistic regression on pixels", False), ("fine-tune", True)]
+NAMES = [("majority class", "plain"), ("logistic regression on pixels", "plain"), ("fine-tune", "network")]
 
 
 def at(labels: int | None, accuracies: dict[str, float], failures: dict[str, str] | None = None) -> dict[str, Any]:
@@ -58,3 +58,10 @@ def test_points_tables_and_files(tmp_path: Path) -> None:
     assert [(line["name"], line["labels_per_class"]) for line in lines] == [
         ("majority class", "1"), ("majority class", "5"), ("logistic regression on pixels", "1"),
         ("logistic regression on pixels", "5"), ("fine-tune", "1")]
+
+
+def test_what_learns_from_unlabelled_rows_stands_against_all_that_does_not() -> None:
+    names = [*NAMES, ("fix-match", "unlabelled")]
+    found = at(1, {**accuracies(0.5, 0.6), "fix-match": 0.9})
+    pairs = [(own["first"], own["second"]) for own in learning_curves.build(names, [found])["comparisons"]]
+    assert pairs == [("fine-tune", NAMES[1][0]), ("fix-match", NAMES[1][0]), ("fix-match", "fine-tune")]

@@ -244,3 +244,20 @@ def _is_worker(pid: int) -> bool:
         return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+
+
+def test_only_rows_that_learn_from_unlabelled_rows_see_them(write: Callable[..., Path], here: list[str],
+                                                            tmp_path: Path) -> None:
+    table = read_table(write("few.npz", 64), labels_per_class=6)
+    assert len(table.unlabelled()) > 200
+    few = Row("fix-match", recipe="fix_match", settings=NET, options={"steps": 20, "strong_copies": 1})
+    report = benchmark.run(table, output=tmp_path / "run", rows=[net(), few], seeds=2)
+    rows = {row["name"]: row for row in report["rows"]}
+    assert rows["fix-match"]["kind"] == "unlabelled" and rows["fix-match"]["seeds"] == 2
+    assert rows["fix-match"]["details"]["pool"] == len(table.unlabelled()) and rows["net"]["details"]["rows"] == 12
+    predicted = [len((tmp_path / f"run/rows/{name}/seed-0/predictions.csv").read_text().splitlines()) - 1
+                 for name in ("net", "fix-match")]
+    assert predicted == [12 + 100, len(table)]
+    assert 0 <= rows["fix-match"]["labels_only_error"] <= 1 and rows["net"]["labels_only_error"] is None
+    assert report["labels_only"] == "net"
+    assert report["verdict"]["sentences"][1].startswith("Did the unlabelled rows help? Against net, which learns from")

@@ -88,3 +88,12 @@ def test_schedules(kind: str, last: float) -> None:
     assert values[1000] == pytest.approx(2.0 * last, abs=1e-5)
     if kind == "restarts":
         assert np.sum(np.diff(values[101:]) > 0.5) == 2  # two jumps back to the top: three cycles
+
+
+def test_weights_into_a_unit_are_scaled_back_to_the_largest_norm() -> None:
+    settings = Settings(optimizer="sgd", learning_rate=0.1, schedule="constant", warm_up_ratio=0, max_norm=0.5)
+    (kernel,), bias = variables()[:1], keras.Variable(np.full(2, 9.0, np.float32))
+    kernel.assign(np.array([[3.0, 0.1], [4.0, 0.2], [0.0, 0.2]]))  # norms 5 and 0.3
+    optimizers.build(settings, total_steps=10).apply([keras.ops.zeros((3, 2)), keras.ops.zeros(2)], [kernel, bias])
+    np.testing.assert_allclose(kernel.numpy(), [[0.3, 0.1], [0.4, 0.2], [0.0, 0.2]], rtol=1e-6)
+    assert (bias.numpy() == 9).all()

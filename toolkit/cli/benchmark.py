@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.cli import options, quiet_tensorflow, recipes
+from toolkit.cli import options, quiet_tensorflow, recipes, semisupervised
 
 if TYPE_CHECKING:
     from recipes.benchmark import Row
     from toolkit.training import Settings
 
 SPACES = ("pixels", "hog", "features")
-COMMANDS = {"linear-probe": recipes.linear_probe, "fine-tune": recipes.fine_tune}
+COMMANDS = {command.name: command for command in (recipes.linear_probe, recipes.fine_tune, *semisupervised.COMMANDS)}
 NOT_IN_A_ROW = (*options.TABLE_ARGUMENTS, "resume", "as_json", "seed")  # the benchmark's own
 _ROWS = "Rows"
 
@@ -69,7 +69,8 @@ def benchmark(ctx: click.Context, table: str, seeds: int, output: str, resume: b
     """Set plain baselines and trained networks beside each other on the same rows of a table.
 
     TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. The backbone is
-    that of frozen features and of rows that name none. Exit code 1 if a row failed.
+    that of frozen features and of rows that name none. Unlabelled rows are seen by the rows that learn from them
+    alone. Exit code 1 if a row failed.
     """
     rows, found = _begin(ctx, table, output, resume, values)
     from recipes import benchmark as recipe

@@ -132,7 +132,7 @@ def _settings_of(family: str, names: Iterable[str]) -> Decorator:
 
 training = _settings_of("Training", (
     "epochs", "batch_size", "optimizer", "learning_rate", "find_learning_rate", "momentum", "schedule",
-    "warm_up_ratio", "layer_decay", "weight_decay", "l2", "dropout", "label_smoothing", "interpolation",
+    "warm_up_ratio", "layer_decay", "weight_decay", "l2", "max_norm", "dropout", "label_smoothing", "interpolation",
     "class_weights", "ema", "batch_norm", "monitor", "patience", "members", "test_views", "time_limit", "precision"))
 augmentation = _settings_of("Augmentation", ("crop", "reflect", "colour", "rand_augment", "mixup"))
 _NETWORK = "Network (options that the named backbones have)"

@@ -82,3 +82,6 @@ def fix_match(rule: str, steps: int, strong_copies: int, **values: Any) -> None:
     the unlabelled rows are not used.
     """
     recipes.train("fix_match", values, rule=rule, steps=steps, strong_copies=strong_copies)
+
+
+COMMANDS = (spread_labels, pseudo_label, fix_match)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NUM_COLOURS = 10
+MARKERS = {"network": "oPXd", "unlabelled": "^v<>", "plain": "sDph"}
+NOTE = "circles: trained networks; triangles: unlabelled rows too; squares: plain"
 NAME_WIDTH = 40
 FAR = 2  # times the largest error: there the majority class is not drawn, so that the others can be told apart
 _DPI = 120
@@ -54,7 +56,7 @@ def error_and_time(report: Mapping[str, Any], path: str | Path) -> None:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     else:
         axes.set_ylim(bottom=0)
-    _save(axes, path, note="circles: trained networks; squares: plain methods")
+    _save(axes, path, note=NOTE)
 
 
 def curves(report: Mapping[str, Any], path: str | Path) -> None:
@@ -82,7 +84,7 @@ def curves(report: Mapping[str, Any], path: str | Path) -> None:
     axes.set_xticks(report["labelled_rows"], [f"{count:,}" for count in report["labelled_rows"]])
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
-    _save(axes, path, note="circles: trained networks; squares: plain methods")
+    _save(axes, path, note=NOTE)
 
 
 def _axes(title: str, across: str, up: str) -> "Axes":
@@ -104,8 +106,9 @@ def _axes(title: str, across: str, up: str) -> "Axes":
 
 
 def _marker(row: Mapping[str, Any], number: int) -> str:
-    """Circles for networks and squares for plain methods; other forms where colours begin again."""
-    return ("oPXd" if row["deep"] else "s^v<")[number // NUM_COLOURS % 4]
+    """Circles for networks, triangles for rows that learn without labels too, squares for plain methods; other forms
+    where colours begin again."""
+    return MARKERS[row["kind"]][number // NUM_COLOURS % 4]
 
 
 def _colour(number: int) -> str:

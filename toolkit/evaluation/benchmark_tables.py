@@ -15,15 +15,14 @@ from typing import Any
 import numpy as np
 
 from toolkit import atomic_files
-from toolkit.evaluation import comparison, repetitions
-from toolkit.evaluation.benchmark_verdicts import verdict
+from toolkit.evaluation import benchmark_verdicts, comparison, repetitions
 from toolkit.evaluation.repetitions import TestRows
 from toolkit.evaluation.report import files
 from toolkit.evaluation.text_tables import aligned, printable, shortened, wrapped
 
 MAJORITY, CONTROL = "majority class", "logistic regression on pixels"
-COLUMNS = ("name", "error", "deviation", "low95", "high95", "worst_error", "seeds", "validation_error", "seconds",
-           "peak_memory_gb", "published_error", "published_source", "failure")
+COLUMNS = ("name", "error", "deviation", "low95", "high95", "worst_error", "seeds", "validation_error",
+           "labels_only_error", "seconds", "peak_memory_gb", "published_error", "published_source", "failure")
 NAME_WIDTH = 40
 
 
@@ -31,31 +30,35 @@ def build(measured: Sequence[Mapping[str, Any]], tests: TestRows) -> dict[str, A
     """Put rows side by side.
 
     Args:
-        measured: for each row: name, deep (is it a trained network), hits (as of ``repetitions.accuracy``), validation
-            (accuracy for each seed, None where there is none), seconds and peak_memory_gb (for each seed), published
+        measured: for each row: name, kind ("plain", "network" or "unlabelled"), hits (as of ``repetitions.accuracy``),
+            validation (accuracy for each seed, None where there is none), labels_only (accuracy of its own control,
+            likewise), seconds and peak_memory_gb (for each seed), published
             (of ``published_figures.figure``, or None), failure (a sentence, or ""; then nothing else is looked at), and
             whatever else shall be kept.
         tests: the labelled test rows of each seed.
 
     Returns:
         JSON-ready dict: rows (each with error, deviation, interval95 of the error, worst_error, seeds,
-        validation_error, seconds (mean), peak_memory_gb (largest)), seeds, test_rows, same_test_rows,
-        best_on_validation, comparisons {name of the second: [first, difference of the accuracies (first minus second),
+        validation_error, labels_only_error, seconds (mean), peak_memory_gb (largest)), seeds, test_rows, same_test_rows,
+        best_on_validation, labels_only (name of the row that "unlabelled" rows are held against, or None), comparisons {name of the second: [first, difference of the accuracies (first minus second),
         interval95, p_value, p_value_holm, seeds, mcnemar]}, verdict {code, sentence, sentences}.
     """
     alive = [row for row in measured if not row["failure"]]
     best = _best_on_validation(alive)
-    references = dict.fromkeys(name for name in (MAJORITY, CONTROL, best) if name in {row["name"] for row in alive})
+    labels_only = benchmark_verdicts.labels_only(alive, majority=MAJORITY, control=CONTROL)
+    references = dict.fromkeys(name for name in (MAJORITY, CONTROL, best, labels_only)
+                               if name in {row["name"] for row in alive})
     comparisons = {name: _comparisons(alive, name, tests) for name in references}
     rows = [_row(row, tests) for row in measured]
     return {"rows": rows, "seeds": len(tests.rows), "test_rows": len(tests.rows[0]), "same_test_rows": tests.shared,
-            "best_on_validation": best, "comparisons": comparisons,
-            "verdict": verdict(alive, tests, comparisons, majority=MAJORITY, control=CONTROL, best=best)}
+            "best_on_validation": best, "labels_only": labels_only, "comparisons": comparisons,
+            "verdict": benchmark_verdicts.verdict(alive, tests, comparisons, majority=MAJORITY, control=CONTROL,
+                                                  best=best, labels_only=labels_only)}
 
 
 def _row(row: Mapping[str, Any], tests: TestRows) -> dict[str, Any]:
     """A line of the table."""
-    kept = {key: value for key, value in row.items() if key not in ("hits", "validation", "seconds", "peak_memory_gb")}
+    kept = {key: value for key, value in row.items() if key not in ("hits", "validation", "labels_only", "seconds", "peak_memory_gb")}
     if row["failure"]:
         return kept
     found = repetitions.accuracy(row["hits"], tests)
@@ -64,10 +67,11 @@ def _row(row: Mapping[str, Any], tests: TestRows) -> dict[str, Any]:
              "peak_memory_gb": memory}
             for hits, own, seconds, memory in zip(row["hits"], row["validation"], row["seconds"],
                                                   row["peak_memory_gb"], strict=True)]
-    validation = None if None in row["validation"] else 1 - float(np.mean(row["validation"]))
+    validation, labels_only = (None if None in own else 1 - float(np.mean(own))
+                               for own in (row["validation"], row["labels_only"]))
     return {**kept, "error": 1 - found["mean"], "deviation": found["deviation"], "interval95": [1 - high, 1 - low],
             "worst_error": 1 - found["worst"], "seeds": found["seeds"], "validation_error": validation,
-            "seconds": float(np.mean(row["seconds"])), "peak_memory_gb": max(row["peak_memory_gb"]), "runs": runs}
+            "labels_only_error": labels_only, "seconds": float(np.mean(row["seconds"])), "peak_memory_gb": max(row["peak_memory_gb"]), "runs": runs}
 
 
 def _best_on_validation(rows: Sequence[Mapping[str, Any]]) -> str | None:
@@ -124,22 +128,25 @@ def _heading(report: Mapping[str, Any]) -> list[str]:
 
 
 def _cells(report: Mapping[str, Any]) -> list[list[str]]:
-    """Header and lines of the table; the published column only where there is something in it."""
+    """Header and lines of the table; the last two columns only where there is something in them."""
     digits = comparison.decimals(report["test_rows"])
     published = any(row["published"] for row in report["rows"])
-    header = ["row", "test error [95 %]", "sd", "worst", "validation", "time", "memory", "published"]
-    lines = [header[:7 + published]]
+    controls = any(row.get("labels_only_error") is not None for row in report["rows"])
+    extra = [*(["its labels only"] if controls else []), *(["published"] if published else [])]
+    lines = [["row", "test error [95 %]", "sd", "worst", "validation", "time", "memory", *extra]]
     for row in report["rows"]:
         name = shortened(row["name"], NAME_WIDTH)
         if row["failure"]:
-            lines.append([name, "failed", *[""] * (5 + published)])
+            lines.append([name, "failed", *[""] * (5 + len(extra))])
             continue
         low, high = row["interval95"]
         figure = _percent(row["published"]["error"], 2) if row["published"] else ""
         lines.append([name, f"{_percent(row['error'], digits)} [{100 * low:.{digits}f}, {100 * high:.{digits}f}]",
                       _percent(row["deviation"], 2), _percent(row["worst_error"], digits),
                       _percent(row["validation_error"], digits), duration(row["seconds"]),
-                      f"{row['peak_memory_gb']:.1f} GB", *([figure] if published else [])])
+                      f"{row['peak_memory_gb']:.1f} GB",
+                      *([_percent(row["labels_only_error"], digits)] if controls else []),
+                      *([figure] if published else [])])
     return lines
 
 

@@ -1,4 +1,5 @@
-"""What a benchmark shows, in words: which rows beat which, and whether the deep model is worth it."""
+"""What a benchmark shows, in words: which rows beat which, whether the deep model is worth it, and whether unlabelled
+rows helped."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ Row = Mapping[str, Any]
 
 
 def verdict(rows: Sequence[Row], tests: TestRows, comparisons: Mapping[str, Sequence[Row]], *, majority: str,
-            control: str, best: str | None) -> dict[str, Any]:
+            control: str, best: str | None, labels_only: str | None = None) -> dict[str, Any]:
     """Say what the comparisons show.
 
     Args:
@@ -25,6 +26,7 @@ def verdict(rows: Sequence[Row], tests: TestRows, comparisons: Mapping[str, Sequ
         majority: name of the row that always answers the most frequent class.
         control: name of the plain row that every other is held against.
         best: name of the row best on validation, if any.
+        labels_only: from ``labels_only``.
 
     Returns:
         code: "nothing_beats_majority"; else of the deep model against the best plain row "better", "worse" or
@@ -36,6 +38,11 @@ def verdict(rows: Sequence[Row], tests: TestRows, comparisons: Mapping[str, Sequ
                     "distinguishable from always answering the most frequent class, or is worse.")
         return {"code": "nothing_beats_majority", "sentence": sentence, "sentences": [sentence]}
     code, sentences = _deep(rows, tests, majority=majority, control=control)
+    if labels_only is not None:
+        unlabelled = {row["name"] for row in rows if row["kind"] == "unlabelled"}
+        sides = _sides(rows, tests, labels_only, ", which learns from the labels alone",
+                       [own for own in comparisons[labels_only] if own["first"] in unlabelled])
+        sentences.append(f"Did the unlabelled rows help? {sides}")
     for name in dict.fromkeys((control, best)):
         if comparisons.get(name):
             words = ", the row best on validation" if name == best else ""
@@ -43,10 +50,33 @@ def verdict(rows: Sequence[Row], tests: TestRows, comparisons: Mapping[str, Sequ
     return {"code": code, "sentence": sentences[0] if sentences else "", "sentences": sentences}
 
 
+def labels_only(rows: Sequence[Row], *, majority: str, control: str) -> str | None:
+    """The row that those which learn from unlabelled rows are held against; None where there are none.
+
+    Args:
+        rows: those that did not fail, as for ``benchmark_tables.build``.
+        majority: name of the row that always answers the most frequent class.
+        control: name of the plain row that every other is held against.
+
+    Returns:
+        the name of the row that learns from labels alone and is best on validation; without validation rows the linear
+        probe, else the first network, else the control.
+    """
+    others = [row for row in rows if row["kind"] != "unlabelled" and row["name"] != majority]
+    if not others or all(row["kind"] != "unlabelled" for row in rows):
+        return None
+    if not any(None in row["validation"] for row in others):
+        return max(others, key=lambda row: np.mean(row["validation"]))["name"]
+    preferred = [*(row for row in others if row.get("recipe") == "linear_probe"),
+                 *(row for row in others if row["kind"] == "network"),
+                 *(row for row in others if row["name"] == control), *others]
+    return preferred[0]["name"]
+
+
 def _deep(rows: Sequence[Row], tests: TestRows, *, majority: str, control: str) -> tuple[str, list[str]]:
     """The deep row best on validation against the plain row best on validation."""
-    deep = [row for row in rows if row["deep"]]
-    plain = [row for row in rows if not row["deep"] and row["name"] != majority]
+    deep = [row for row in rows if row["kind"] == "network"]
+    plain = [row for row in rows if row["kind"] == "plain" and row["name"] != majority]
     if not deep or not plain:
         return "no_deep_model", []
     validated = not any(None in row["validation"] for row in (*deep, *plain))

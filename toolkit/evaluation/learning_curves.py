@@ -18,25 +18,25 @@ COLUMNS = ("name", "labels_per_class", "labelled_rows", "error", "deviation", "l
 NAME_WIDTH = 30
 
 
-def build(names: Sequence[tuple[str, bool]], found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def build(names: Sequence[tuple[str, str]], found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Put curves side by side.
 
     Args:
-        names: of each row, and whether it is a trained network.
+        names: of each row, and its kind: "plain", "network" or "unlabelled".
         found: for each number of labels, rising: labels_per_class (None for all), labelled_rows, tests (of
             ``repetitions``), hits and seconds (by name of row, for each seed), failures (by name, a sentence).
 
     Returns:
-        JSON-ready dict: labels_per_class, labelled_rows and test_rows (lists), rows [{name, deep, failure, points:
+        JSON-ready dict: labels_per_class, labelled_rows and test_rows (lists), rows [{name, kind, failure, points:
         [error, deviation, interval95, worst_error, seeds, seconds; None where it failed]}], comparisons [{first,
         second, points: [difference, interval95, p_value, p_value_holm; or None], better_from: the first of the last
         numbers of labels at all of which the first is better, or None}], verdict {sentence, sentences}.
     """
     labels = [own["labels_per_class"] for own in found]
     rows = []
-    for name, deep in names:
+    for name, kind in names:
         failures = [own["failures"][name] for own in found if name in own["failures"]]
-        rows.append({"name": name, "deep": deep, "failure": failures[0] if failures else "",
+        rows.append({"name": name, "kind": kind, "failure": failures[0] if failures else "",
                      "points": [_point(name, own) for own in found]})
     comparisons = [_comparison(first, second, found) for first, second in _pairs(names)]
     sentences = [_sentence(first, [own for own in comparisons if own["first"] == first], labels)
@@ -56,12 +56,14 @@ def _point(name: str, found: Mapping[str, Any]) -> dict[str, Any] | None:
             "worst_error": 1 - own["worst"], "seeds": own["seeds"], "seconds": float(np.mean(found["seconds"][name]))}
 
 
-def _pairs(names: Sequence[tuple[str, bool]]) -> list[tuple[str, str]]:
-    """Each network with each plain row; without a network each row with the control. The majority class is left out."""
-    plain = [name for name, deep in names if not deep and name != MAJORITY]
-    networks = [name for name, deep in names if deep]
-    if networks:
-        return [(first, second) for first in networks for second in plain]
+def _pairs(names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Each network with each plain row, and what learns from unlabelled rows with each that does not; where there are
+    neither, each row with the control. The majority class is left out."""
+    plain, networks, unlabelled = ([name for name, own in names if own == kind and name != MAJORITY]
+                                   for kind in ("plain", "network", "unlabelled"))
+    if networks or unlabelled:
+        return [(first, second) for firsts, seconds in ((networks, plain), (unlabelled, [*plain, *networks]))
+                for first in firsts for second in seconds]
     return [(first, CONTROL) for first in plain if first != CONTROL and CONTROL in plain]
 
 

@@ -8,10 +8,12 @@ changes nothing. ``build`` therefore returns a stock Keras optimizer whose ``upd
 with scale = layer_decay ** (blocks between the variable's block and the head), and whose decoupled weight decay
 (Loshchilov and Hutter 2019) uses the same rate. ``first_step`` is gradual unfreezing (Howard and Ruder 2018): a block
 below the head does not move before its step. An L2 penalty l2 * |W|^2 is its
-gradient, 2 * l2 * W. Layer-wise decay: Clark et al. 2020 (ELECTRA), Howard and Ruder 2018.
+gradient, 2 * l2 * W. A maximal norm c scales the weights w into a unit back to c / |w| * w after the step that made
+them longer (Srivastava et al. 2014). Layer-wise decay: Clark et al. 2020 (ELECTRA), Howard and Ruder 2018.
 
 References:
-    https://arxiv.org/abs/1711.05101, https://arxiv.org/abs/1801.06146, https://arxiv.org/abs/2003.10555
+    https://arxiv.org/abs/1711.05101, https://arxiv.org/abs/1801.06146, https://arxiv.org/abs/2003.10555,
+    https://jmlr.org/papers/v15/srivastava14a.html
 """
 
 from __future__ import annotations
@@ -72,8 +74,8 @@ def build(settings: Settings, *, total_steps: int, rates: Mapping[str, Rate] | N
     }
     kind, arguments = kinds[settings.optimizer]
     return _layerwise(kind)(
-        rates=rates or {}, decay=settings.decay, l2=settings.l2, learning_rate=schedule(settings, total_steps),
-        use_ema=settings.ema > 0, ema_momentum=settings.ema or 0.99, **arguments)
+        rates=rates or {}, decay=settings.decay, l2=settings.l2, max_norm=settings.max_norm,
+        learning_rate=schedule(settings, total_steps), use_ema=settings.ema > 0, ema_momentum=settings.ema or 0.99, **arguments)
 
 
 def _layerwise(kind: type["keras.Optimizer"]) -> type["keras.Optimizer"]:
@@ -81,9 +83,10 @@ def _layerwise(kind: type["keras.Optimizer"]) -> type["keras.Optimizer"]:
     from keras import ops
 
     class Layerwise(kind):  # type: ignore[misc, valid-type]
-        def __init__(self, *, rates: Mapping[str, Rate], decay: float, l2: float, **arguments: Any) -> None:
+        def __init__(self, *, rates: Mapping[str, Rate], decay: float, l2: float, max_norm: float, **arguments: Any
+                     ) -> None:
             super().__init__(**arguments)
-            self._rates, self._decay, self._l2, self._rate_list = rates, decay, l2, []
+            self._rates, self._decay, self._l2, self._max_norm, self._rate_list = rates, decay, l2, max_norm, []
 
         def build(self, variables: Sequence["keras.Variable"]) -> None:
             super().build(variables)
@@ -99,6 +102,10 @@ def _layerwise(kind: type["keras.Optimizer"]) -> type["keras.Optimizer"]:
             if self._l2 and len(variable.shape) > 1:
                 gradient = gradient + ops.cast(2 * self._l2, variable.dtype) * variable
             super().update_step(gradient, variable, scaled)
+            if self._max_norm and len(variable.shape) > 1:
+                norms = ops.sqrt(ops.sum(ops.square(variable), axis=tuple(range(len(variable.shape) - 1)),
+                                         keepdims=True))
+                self.assign(variable, variable * ops.minimum(1.0, self._max_norm / ops.maximum(norms, 1e-12)))
 
     return Layerwise
 

@@ -24,7 +24,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 }
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000), "batch_size": (1, 65_536), "learning_rate": (1e-8, 100.0), "momentum": (0.0, 0.9999),
-    "warm_up_ratio": (0.0, 0.9), "weight_decay": (0.0, 10.0), "l2": (0.0, 10.0), "dropout": (0.0, 0.95),
+    "warm_up_ratio": (0.0, 0.9), "weight_decay": (0.0, 10.0), "l2": (0.0, 10.0), "max_norm": (0.0, 1000.0),
+    "dropout": (0.0, 0.95),
     "label_smoothing": (0.0, 0.9), "interpolation": (0.0, 1.0), "mixup": (0.0, 10.0), "ema": (0.0, 0.99999),
     "layer_decay": (0.01, 1.0),
     "patience": (1, 100_000), "members": (1, 100), "time_limit": (0.05, 100_000.0), "colour": (0.0, 1.0),
@@ -44,7 +45,8 @@ class Settings:
         batch_norm: ``"frozen"`` keeps every BatchNorm in inference mode, ``"train"`` updates it; ``"auto"`` freezes
             pretrained ones.
         seed: seeds the order of rows, augmentation, dropout and new weights.
-        epochs: passes over the labelled training rows; None: between 3 and 30, fewer the more rows there are.
+        epochs: passes over the labelled training rows; None: between 3 and 30, fewer the more rows there are, and from
+            scratch between 20 and 100.
         batch_size: rows a step, over all devices together.
         optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"`` (Nesterov momentum).
         learning_rate: peak rate of the head; None: for pretrained networks 0.0003, or 0.0001 with fewer than 500
@@ -57,6 +59,8 @@ class Settings:
         warm_up_ratio: share of the steps over which the rate rises linearly from zero.
         weight_decay: decoupled weight decay of kernels, multiplied by the learning rate; None: 0.05 for AdamW, else 0.
         l2: L2 penalty of kernels; its gradient is added, the loss that is printed is without it.
+        max_norm: largest norm of the weights into one unit, which longer ones are scaled back to (Srivastava et al.
+            2014 use 2 to 4 with dropout); 0 is off.
         dropout: rate before the head.
         label_smoothing: share of the target spread over all classes; None: 0.1 for pretrained networks (a probe that
             separates the training rows leaves a loss of zero and nothing to learn from), 0 from scratch.
@@ -100,6 +104,7 @@ class Settings:
     warm_up_ratio: float = 0.1
     weight_decay: float | None = None
     l2: float = 0.0
+    max_norm: float = 0.0
     dropout: float = 0.0
     label_smoothing: float | None = None
     interpolation: float | None = None
@@ -161,12 +166,12 @@ class Settings:
     def num_epochs(self, num_rows: int) -> int:
         """Epochs for ``num_rows`` labelled training rows: as asked, else about 4,000 images, 3 to 30 epochs.
 
-        A network from scratch has all its features still to learn and gets ten times as many.
+        A network from scratch has all its features still to learn and gets ten times as many, at least 20.
         """
         if self.epochs is not None:
             return self.epochs
-        budget = 40_000 if self.from_scratch else 4_000
-        return int(min(max(round(budget / max(num_rows, 1)), 3), 100 if self.from_scratch else 30))
+        budget, fewest, most = (40_000, 20, 100) if self.from_scratch else (4_000, 3, 30)
+        return int(min(max(round(budget / max(num_rows, 1)), fewest), most))
 
     def describe(self) -> dict[str, Any]:
         """The options as a JSON-ready dict, for ``params.json``."""
