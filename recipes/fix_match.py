@@ -1,13 +1,14 @@
-r"""FixMatch and its family: what a weak view is taken for, strong views are taught, on cached frozen features.
+r"""FixMatch and its family: what a weak view is taken for, strong views are taught.
 
-One linear head W learns by gradient steps from a batch of labelled rows in their plain and weak views and a batch of
-the pool in a weak and a strong view; a rule gives targets q and weights w from the weak logits (``weight_rules``),
+Each step learns from a batch of labelled rows and a batch of the pool in a weak and a strong view; a rule gives targets
+q and weights w from the weak logits (``weight_rules``),
 
 .. math:: L = \frac1n \sum_i \mathrm{CE}(y_i, p(x_i)) + \lambda \frac1b \sum_j w_j \mathrm{CE}(q_j, p(\text{strong}_j))
           + \tfrac{\rho}{2} \lVert W \rVert^2
 
-and the result is the moving average of W. The head is linear, so that its gradient is written out: x' (p - t). The
-batches of a step are a function of (seed, step); cached copies stand for fresh draws.
+and the result is the moving average of the weights. In feature space W is one linear head on cached copies of each
+image, so that its gradient is written out: x' (p - t). In pixel space the whole network learns from fresh draws, and
+AdamW decays its weights. The batches of a step are a function of (seed, step).
 
 References:
     Sohn et al. 2020, https://arxiv.org/abs/2001.07685; the rules: see ``toolkit.semisupervised.weight_rules``
@@ -15,21 +16,24 @@ References:
 
 from __future__ import annotations
 
+import functools
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes import linear_probe
+from recipes import fine_tune, linear_probe
 from toolkit import ToolkitError
 from toolkit.evaluation.baselines import LinearClassifier
-from toolkit.semisupervised import feature_runs, weight_rules
+from toolkit.semisupervised import feature_runs, pixel_models, pixel_runs, pixel_views, weight_rules
 from toolkit.semisupervised.trials import Fit, Problem
 from toolkit.tables import Table
 from toolkit.training import Settings, devices, run_folders
 
+STEPS = 1000
 LABELLED_BATCH, UNLABELLED_BATCH = 64, 448  # the paper's
 RATE, MOMENTUM = 0.3, 0.9
 AVERAGE_OVER = 0.1  # of the steps: the length of the moving averages
@@ -68,7 +72,7 @@ def consistent(problem: Problem, *, decay: float, unlabelled_weight: float, rule
     used = count > 0 and unlabelled_weight > 0
     empty = np.zeros((1, 1, width), np.float32)
     state = weight_rules.begin(num_classes, count if used else 1, momentum=momentum)
-    kernel, state = _train(
+    kernel, state = _graph(width, num_classes)(
         tf.constant(_extended(problem.labelled[:num_gentle])), tf.constant(problem.targets),
         tf.constant(_extended(problem.pool[:num_gentle] if used else empty)),
         tf.constant(_extended(strong if used else empty)), {name: tf.constant(value) for name, value in state.items()},
@@ -92,7 +96,12 @@ def _extended(values: np.ndarray) -> np.ndarray:
     return np.concatenate([SCALE * values, np.full((*values.shape[:-1], 1), SCALE, np.float32)], axis=-1)
 
 
-@tf.function(reduce_retracing=True)
+@functools.cache
+def _graph(width: int, num_classes: int) -> tf.types.experimental.PolymorphicFunction:
+    """``_train`` for one width and number of classes: other numbers of rows need no new graph."""
+    return tf.function(_train, reduce_retracing=True)
+
+
 def _train(labelled: tf.Tensor, targets: tf.Tensor, weak: tf.Tensor, strong: tf.Tensor, state: dict[str, tf.Tensor],
            seed: tf.Tensor, steps: tf.Tensor, decay: tf.Tensor, unlabelled_weight: tf.Tensor, *, rule: str
            ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
@@ -135,17 +144,81 @@ def _slope(values: tf.Tensor, kernel: tf.Tensor, targets: tf.Tensor, weights: tf
     return tf.matmul(values, errors, transpose_a=True) / tf.cast(tf.shape(values)[0], tf.float32)
 
 
+class Consistent(pixel_models.PoolModel):
+    """``L = CE(y, p(labelled)) + lambda mean(w CE(q, p(strong)))``, with q, w by a rule from the weak views.
+
+    The state of the rule lies in variables, so that checkpoints hold it. It sees the views of all replicas.
+    """
+
+    def __init__(self, classifier: keras.Model, *, rule: str, unlabelled_weight: float, **facts: Any) -> None:
+        super().__init__(classifier, **facts)
+        self.rule, self.unlabelled_weight = weight_rules.RULES[rule], unlabelled_weight
+        momentum = 1 - 1 / max(2.0, AVERAGE_OVER * self.total_steps)
+        state = weight_rules.begin(self.num_classes, self.num_unlabelled, momentum=momentum)
+        self.state = {name: self.remembered(name, value) for name, value in state.items()}
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
+                     training: bool = True) -> Any:
+        """The loss of a batch; the state of the rule moves on."""
+        supervised = self.cross_entropy(y, y_pred["labelled"], sample_weight)
+        known, weak, labels, rows = map(pixel_models.gathered, (
+            y_pred["labelled"], y_pred["weak"], keras.ops.argmax(y, axis=1), pixel_models.flat(x["rows"])))
+        now = {name: keras.ops.convert_to_tensor(value) for name, value in self.state.items()}
+        then, targets, weights = self.rule(now, keras.ops.stop_gradient(known), weak, labels, rows)
+        for name, value in then.items():
+            self.state[name].assign(keras.ops.stop_gradient(value))
+        targets, weights = pixel_models.own(targets), pixel_models.own(weights)
+        self.note(targets, weights)
+        consistency = self.cross_entropy(targets, y_pred["strong"], weights)
+        return supervised + self.handed_over(self.unlabelled_weight * consistency, y_pred["strong"], x["rows"])
+
+    def pseudo_labels(self, logits: np.ndarray, rows: np.ndarray, labelled: np.ndarray, labels: np.ndarray
+                      ) -> tuple[np.ndarray, np.ndarray]:
+        """What the rule would teach now."""
+        now = {name: value.numpy() for name, value in self.state.items()}
+        targets, weights = self.rule(now, labelled, logits, labels, rows)[1:]
+        return np.argmax(targets, axis=1), np.asarray(weights)
+
+
+def in_pixels(*, rule: str, steps: int, unlabelled_weight: float, per_label: int, strength: float
+              ) -> pixel_runs.PixelRecipe:
+    """What ``pixel_runs.learn`` is given.
+
+    Args:
+        rule: one of ``weight_rules.RULES``.
+        steps: gradient steps.
+        unlabelled_weight: lambda.
+        per_label: unlabelled images a labelled one in each batch.
+        strength: factor on the strong views' strength.
+    """
+    def views(settings: Settings, reflect: bool) -> pixel_views.Views:
+        weak = pixel_views.gentle(settings, reflect=reflect)
+        return pixel_views.Views(pixel_views.changed(weak), pixel_views.strongly(weak, strength=strength), per_label)
+
+    return pixel_runs.PixelRecipe(
+        title="fix-match", model=partial(Consistent, rule=rule, unlabelled_weight=unlabelled_weight), views=views,
+        steps=steps, facts={"rule": rule, "unlabelled_weight": unlabelled_weight, "strength": strength})
+
+
 def run(table: Table, *, output: str | Path, settings: Settings = Settings(), rule: str = "adamatch",
-        steps: int = 1000, strong_copies: int = 2, resume: bool = False) -> dict[str, Any]:
+        steps: int | None = None, strong_copies: int = 2, scales: int = 2, space: str = "features",
+        per_label: int = 3, unlabelled_weight: float = 1.0, strength: float = 1.0, resume: bool = False
+        ) -> dict[str, Any]:
     """Learns from labelled and unlabelled rows and writes a run folder.
 
     Args:
         table: of images, with labelled training rows; training rows without a label are the pool.
         output: the new run folder.
-        settings: backbone, weights, image_size, reflect, seed and devices are used.
+        settings: in feature space, backbone, weights, image_size, reflect, seed and devices are used; in pixel space
+            all that says how a network is trained, but epochs, layer-wise freezing, interpolation and members.
         rule: one of ``weight_rules.RULES``.
-        steps: of gradient, for the head and for its control.
-        strong_copies: strongly changed copies of each image; 0: the weak copy stands for them.
+        steps: of gradient, for the method and for its control; None: 1,000 in feature space, 1,500 in pixel space.
+        strong_copies: in feature space, strongly changed copies of each image; 0: the weak copy stands for them.
+        scales: in feature space, 2: each image is also looked at at five sevenths of its size; 1: once.
+        space: ``"features"``, ``"pixels"``, or ``"both"``: first the one, then from there the other.
+        per_label: in pixel space, unlabelled images a labelled one in each batch.
+        unlabelled_weight: in pixel space, of the loss of unlabelled images; in feature space it is chosen.
+        strength: in pixel space, factor on how strongly the strong views are changed, in [0, 2].
         resume: go on with a run that was stopped.
 
     Returns:
@@ -156,15 +229,27 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), ru
     """
     if rule not in weight_rules.RULES:
         raise ToolkitError(f"rule is {rule!r}; it must be one of {', '.join(weight_rules.RULES)}.")
-    options = {**settings.describe(), "rule": rule, "steps": steps, "strong_copies": strong_copies}
+    own = {"rule": rule, "strong_copies": strong_copies}
+    of_pixels = {"per_label": per_label, "unlabelled_weight": unlabelled_weight, "strength": strength}
+    options = {**settings.describe(), **own, **of_pixels, "steps": steps, "scales": scales, "space": space}
     with run_folders.begin(output, "fix_match", table, options, resume=resume) as folder:
         if folder.finished:
             return folder.report
+        settings = pixel_runs.check(space, settings)
         devices.strategy(settings.devices)
-        backbone = linear_probe.build_backbone(table, settings)
-        controls = linear_probe.fit_controls(table, backbone, settings)
+        build = partial(linear_probe.build_backbone, table, settings)
+        backbone = build()
+        features = space == "features" or not settings.from_scratch
+        controls = linear_probe.fit_controls(table, backbone if features else None, settings)
+        if space != "features":
+            stage = partial(run, table, settings=settings, resume=True, scales=1, **own) if space == "both" else None
+            recipe = in_pixels(rule=rule, steps=steps or pixel_runs.STEPS, **of_pixels)
+            return pixel_runs.learn(table, folder, settings, recipe, controls=controls, build=build,
+                                    compile_=fine_tune.compile_member, stage=stage)
+        steps = steps or STEPS
         recipe = feature_runs.Recipe(
             title="fix-match", method=partial(consistent, rule=rule, steps=steps), candidates=CANDIDATES,
             control=partial(labels_only, steps=steps), control_candidates=CONTROLS, strong_copies=strong_copies,
             facts={"rule": rule, "steps": steps, "batch": f"{LABELLED_BATCH} + {UNLABELLED_BATCH}"})
-        return feature_runs.learn(table, folder, backbone, settings, recipe, baselines=controls.probabilities)
+        return feature_runs.learn(table, folder, backbone, settings, recipe, baselines=controls.probabilities,
+                                  scales=scales)

@@ -1,4 +1,4 @@
-r"""Pseudo-labels: the classifier labels the pool and learns from what it said, on cached frozen features.
+r"""Pseudo-labels: the classifier labels the pool and learns from what it said.
 
 Self-training in rounds (``method="rounds"``). Round 0 is logistic regression on the labelled rows. In each round the
 head gives every row of the pool probabilities, averaged over its plain and its weak view, which are balanced so that
@@ -9,12 +9,14 @@ covariance is fitted to labels and pseudo-labels in all views:
 .. math:: q_i \propto u \odot p_i, \quad \tfrac1p \sum_i q_i = \pi, \qquad
           |T_c(r)| = \lceil p \, \pi_c \, \text{coverage} \cdot \min(1, r / (0.7 R)) \rceil
 
-The students see strongly changed copies, the teacher does not: the noisy student.
+The students see strongly changed copies, the teacher does not: the noisy student. In pixel space a round is a part of
+the training: the network labels the pool at its beginning, and steps of gradient take the place of the discriminant.
 
-Lee's method (``method="lee"``). One head with sigmoid units and dropout learns by gradient steps from a batch of 32
-labelled and a batch of 256 unlabelled rows; the pseudo-label of a row is the class of its largest output, taken afresh
-at every update, with no threshold, and its weight rises from 0 to a full weight. The paper's is 3, at which one linear
-layer collapses to a single class on features of CIFAR-10; cross-fitting chooses among 3, 1 and 0.3:
+Lee's method (``method="lee"``). Sigmoid units with dropout learn by gradient steps from a batch of 32 labelled and a
+batch of 256 unlabelled rows; the pseudo-label of a row is the class of its largest output, taken afresh at every
+update, with no threshold, and its weight rises from 0 to a full weight between a tenth and six tenths of the steps, as
+between epochs 100 and 600 of 1,000. The paper's full weight is 3, at which one linear layer collapses to a single class
+on features of CIFAR-10; in feature space cross-fitting chooses among 3, 1 and 0.3:
 
 .. math:: L = \frac1n \sum_{mc} \mathrm{BCE}(y_{mc}, f_{mc})
           + \alpha(t) \frac1{n'} \sum_{mc} \mathrm{BCE}(y'_{mc}, f'_{mc})
@@ -31,13 +33,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
+from keras import ops
 from scipy.special import expit
 
-from recipes import linear_probe
+from recipes import fine_tune, linear_probe
 from toolkit import ToolkitError
 from toolkit.evaluation.baselines import LinearClassifier
-from toolkit.semisupervised import class_shares, feature_runs, heads
+from toolkit.semisupervised import class_shares, feature_runs, heads, pixel_models, pixel_runs, pixel_views
+from toolkit.semisupervised.selection import balanced, most_confident
 from toolkit.semisupervised.trials import Fit, Problem
 from toolkit.tables import Table
 from toolkit.training import Settings, devices, run_folders
@@ -46,15 +51,14 @@ METHODS = ("rounds", "lee")
 TARGETS = ("hard", "soft")
 RAMP = 0.7  # of the rounds, until the full coverage is taken
 FIRST_TEMPERATURE, TEMPERATURE = 0.5, 2.0  # of logistic regression on few rows, and of the discriminant
-SMALLEST = 1e-12
-CONTROLS = [{"strength": strength} for strength in (3.0, 30.0, 0.3)]
-ROUNDS = [{"coverage": 1.0, "shrinkage": 0.2, "label_weight": 10.0},
-          {"coverage": 0.6, "shrinkage": 0.2, "label_weight": 10.0},
-          {"coverage": 1.0, "shrinkage": 0.5, "label_weight": 3.0}]
+CONTROLS = [{"strength": 3.0}]  # one candidate each: few labels cannot choose
+ROUNDS = [{"coverage": 1.0, "shrinkage": 0.2, "label_weight": 10.0}]
 
 LABELLED_BATCH, UNLABELLED_BATCH = 32, 256
+STEPS = 1500
 RAMP_FROM, RAMP_TO = 0.1, 0.6  # of the steps
 RATE, MOMENTUM, DROPOUT, DECAY = 0.1, 0.9, 0.5, 1e-4
+FULL_WEIGHT, PER_LABEL = {"rounds": 1.0, "lee": 3.0}, {"rounds": 3, "lee": UNLABELLED_BATCH // LABELLED_BATCH}
 LEE = [{"full_weight": weight} for weight in (3.0, 1.0, 0.3)]
 
 
@@ -91,7 +95,7 @@ def in_rounds(problem: Problem, *, strength: float, coverage: float, shrinkage: 
         prior = class_shares.of_labels(control.pseudo_labels, len(prior))
     first, history = np.zeros(problem.pool.shape[1], int), []
     for number in range(1, rounds + 1):
-        shares = _balanced(_teacher(head, problem, temperature), prior)
+        shares = balanced(_teacher(head, problem, temperature), prior)
         labels = shares.argmax(axis=1)
         taken = most_confident(shares, coverage * min(1.0, number / (RAMP * rounds)), prior)
         first[taken & (first == 0)] = number
@@ -103,38 +107,8 @@ def in_rounds(problem: Problem, *, strength: float, coverage: float, shrinkage: 
                                   prior, shrinkage=shrinkage)
         temperature = TEMPERATURE
         history.append({"epoch": number, "coverage": float(taken.mean())})
-    labels = _balanced(_teacher(head, problem, temperature), prior).argmax(axis=1)
+    labels = balanced(_teacher(head, problem, temperature), prior).argmax(axis=1)
     return Fit(head, labels, np.where(taken, first, 0), history)
-
-
-def most_confident(shares: np.ndarray, coverage: float, prior: np.ndarray) -> np.ndarray:
-    """Which rows are taken: of those given to each class the most confident, in proportion to its prior.
-
-    Args:
-        shares: (p, C) probabilities.
-        coverage: in [0, 1], of the p rows.
-        prior: (C,) shares of the classes.
-
-    Returns:
-        (p,) bool.
-
-    Example:
-        >>> shares = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
-        >>> most_confident(shares, 0.5, np.array([0.5, 0.5])).tolist()
-        [True, False, True, False]
-    """
-    labels, taken = shares.argmax(axis=1), np.zeros(len(shares), bool)
-    for number, share in enumerate(prior):
-        rows = np.flatnonzero(labels == number)
-        quota = int(np.ceil(len(shares) * share * coverage - 1e-9))
-        taken[rows[np.argsort(-shares[rows, number], kind="stable")[:quota]]] = True
-    return taken
-
-
-def _balanced(probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Probabilities (p, C) whose mean is the prior."""
-    scores = np.log(np.maximum(probabilities, SMALLEST))
-    return np.exp(class_shares.aligned(scores, prior, np.arange(len(scores))))
 
 
 def _teacher(head: LinearClassifier, problem: Problem, temperature: float) -> np.ndarray:
@@ -144,7 +118,7 @@ def _teacher(head: LinearClassifier, problem: Problem, temperature: float) -> np
     return np.mean([softer.probabilities(view) for view in views], axis=0)
 
 
-def lee(problem: Problem, *, strength: float, full_weight: float, steps: int = 1500) -> Fit:
+def lee(problem: Problem, *, strength: float, full_weight: float, steps: int = STEPS) -> Fit:
     """Lee's method with one layer of sigmoid units; the batches of a step are a function of (seed, step).
 
     Args:
@@ -183,18 +157,107 @@ def _slope(kernel: np.ndarray, values: np.ndarray, targets: np.ndarray | None, r
     return np.concatenate([dropped.T @ errors, errors.sum(axis=0, keepdims=True)]).astype(np.float32)
 
 
+class Lee(pixel_models.PoolModel):
+    """``L = BCE(y, f) + alpha(t) BCE(y', f')``, with y' one-hot of the largest output without dropout."""
+
+    def __init__(self, classifier: keras.Model, *, full_weight: float, **facts: Any) -> None:
+        super().__init__(classifier, **facts)
+        self.full_weight, self.binary_entropy = full_weight, keras.losses.BinaryCrossentropy(from_logits=True)
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
+                     training: bool = True) -> Any:
+        """The loss of a batch."""
+        targets = ops.one_hot(ops.argmax(y_pred["weak"], axis=1), self.num_classes, dtype="float32")
+        weight = self.full_weight * ops.clip((self.progress - RAMP_FROM) / (RAMP_TO - RAMP_FROM), 0.0, 1.0)
+        self.note(targets)
+        consistency = self.binary_entropy(targets, y_pred["strong"])
+        return self.binary_entropy(y, y_pred["labelled"], sample_weight) + self.handed_over(
+            weight * consistency, y_pred["strong"], x["rows"])
+
+
+class Rounds(pixel_models.PoolModel):
+    """``L = CE(y, p) + lambda mean(1[j in T(r)] CE(q_j, p(strong_j)))``: q and T(r) stay as they are for a round."""
+
+    asked = ()
+
+    def __init__(self, classifier: keras.Model, *, full_weight: float, **facts: Any) -> None:
+        super().__init__(classifier, **facts)
+        self.full_weight = full_weight
+        self.targets = self.remembered("targets", np.zeros((self.num_unlabelled, self.num_classes), np.float32))
+        self.taken = self.remembered("taken", np.zeros(self.num_unlabelled, np.float32))
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
+                     training: bool = True) -> Any:
+        """The loss of a batch."""
+        rows = pixel_models.flat(x["rows"])
+        targets, weights = (ops.take(ops.convert_to_tensor(values), rows, axis=0) for values in
+                            (self.targets, self.taken))
+        self.note(targets, weights)
+        return self.cross_entropy(y, y_pred["labelled"], sample_weight) + self.handed_over(
+            self.full_weight * self.cross_entropy(targets, y_pred["strong"], weights), y_pred["strong"], rows)
+
+
+class Relabel(keras.callbacks.Callback):
+    """At the beginning of a round, labels the pool and says which rows are learnt. A network without a head to begin
+    with is given its first round on labels alone."""
+
+    def __init__(self, start: pixel_models.Start, *, rounds: int, targets: str) -> None:
+        super().__init__()
+        self.start, self.rounds, self.soft = start, rounds, targets == "soft"
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Does so, unless the round was begun before the run was stopped."""
+        number = epoch if self.start.from_scratch else epoch + 1
+        if int(self.model.optimizer.iterations.numpy()) % self.start.steps_per_epoch or not number:
+            return
+        probabilities, prior = self.start.pool_probabilities(self.model), self.start.prior
+        if class_shares.differ(probabilities.argmax(axis=1), prior):
+            prior = class_shares.of_labels(probabilities.argmax(axis=1), len(prior))
+        shares = balanced(probabilities, prior)
+        taken = most_confident(shares, min(1.0, number / (RAMP * self.rounds)), prior)
+        self.model.taken.assign(taken.astype("float32"))
+        self.model.targets.assign(shares if self.soft else np.eye(len(prior))[shares.argmax(axis=1)])
+
+
+def in_pixels(*, method: str, rounds: int, targets: str, steps: int, per_label: int, unlabelled_weight: float
+              ) -> pixel_runs.PixelRecipe:
+    """What ``pixel_runs.learn`` is given; see ``run`` for the arguments."""
+    def views(settings: Settings, reflect: bool) -> pixel_views.Views:
+        weak = pixel_views.gentle(settings, reflect=reflect)
+        strong = pixel_views.changed(weak) if method == "lee" else pixel_views.strongly(weak)
+        return pixel_views.Views(pixel_views.changed(weak), strong, per_label)
+
+    shared = {"views": views, "steps": steps}
+    facts = {"method": method, "unlabelled_weight": unlabelled_weight}
+    if method == "lee":
+        return pixel_runs.PixelRecipe("pseudo-label", partial(Lee, full_weight=unlabelled_weight), **shared,
+                                      loss=keras.losses.BinaryCrossentropy(from_logits=True), facts=facts)
+    return pixel_runs.PixelRecipe(
+        "pseudo-label", partial(Rounds, full_weight=unlabelled_weight), **shared, epochs=rounds,
+        callbacks=lambda start: [Relabel(start, rounds=rounds, targets=targets)],
+        facts={**facts, "rounds": rounds, "targets": targets})
+
+
 def run(table: Table, *, output: str | Path, settings: Settings = Settings(), method: str = "rounds",
-        targets: str = "hard", rounds: int = 12, strong_copies: int = 2, resume: bool = False) -> dict[str, Any]:
+        targets: str = "hard", rounds: int = 12, strong_copies: int = 2, scales: int = 2, space: str = "features",
+        steps: int | None = None, per_label: int | None = None, unlabelled_weight: float | None = None,
+        resume: bool = False) -> dict[str, Any]:
     """Learns from labelled and unlabelled rows and writes a run folder.
 
     Args:
         table: of images, with labelled training rows; training rows without a label are the pool.
         output: the new run folder.
-        settings: backbone, weights, image_size, reflect, seed and devices are used.
+        settings: in feature space, backbone, weights, image_size, reflect, seed and devices are used; in pixel space
+            all that says how a network is trained, but epochs, layer-wise freezing, interpolation and members.
         method: ``"rounds"`` or ``"lee"``.
         targets: of the rounds, ``"hard"`` or ``"soft"``.
         rounds: of self-training.
-        strong_copies: strongly changed copies of each image; 0 is none.
+        strong_copies: in feature space, strongly changed copies of each image; 0 is none.
+        scales: in feature space, 2: each image is also looked at at five sevenths of its size; 1: once.
+        space: ``"features"``, ``"pixels"``, or ``"both"``: first the one, then from there the other.
+        steps: of gradient, for Lee's method and in pixel space; None: 1,500.
+        per_label: in pixel space, unlabelled images a labelled one in each batch; None: 3, and 8 for Lee's method.
+        unlabelled_weight: in pixel space, of pseudo-labels in the end; None: 1, and 3 for Lee's method.
         resume: go on with a run that was stopped.
 
     Returns:
@@ -206,17 +269,30 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
     for name, value, allowed in (("method", method, METHODS), ("targets", targets, TARGETS)):
         if value not in allowed:
             raise ToolkitError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}.")
-    options = {**settings.describe(), "method": method, "targets": targets, "rounds": rounds,
-               "strong_copies": strong_copies}
+    own = {"method": method, "targets": targets, "rounds": rounds, "strong_copies": strong_copies}
+    of_pixels = {"per_label": per_label, "unlabelled_weight": unlabelled_weight}
+    options = {**settings.describe(), **own, **of_pixels, "steps": steps, "scales": scales, "space": space}
     with run_folders.begin(output, "pseudo_label", table, options, resume=resume) as folder:
         if folder.finished:
             return folder.report
+        settings = pixel_runs.check(space, settings)
         devices.strategy(settings.devices)
-        backbone = linear_probe.build_backbone(table, settings)
-        controls = linear_probe.fit_controls(table, backbone, settings)
-        learner = lee if method == "lee" else partial(in_rounds, rounds=rounds, targets=targets)
+        build = partial(linear_probe.build_backbone, table, settings)
+        backbone = build()
+        features = space == "features" or not settings.from_scratch
+        controls = linear_probe.fit_controls(table, backbone if features else None, settings)
+        if space != "features":
+            stage = partial(run, table, settings=settings, resume=True, scales=1, **own) if space == "both" else None
+            recipe = in_pixels(method=method, rounds=rounds, targets=targets, steps=steps or pixel_runs.STEPS,
+                               per_label=per_label or PER_LABEL[method],
+                               unlabelled_weight=unlabelled_weight or FULL_WEIGHT[method])
+            return pixel_runs.learn(table, folder, settings, recipe, controls=controls, build=build,
+                                    compile_=fine_tune.compile_member, stage=stage)
+        learner = partial(lee, steps=steps or STEPS) if method == "lee" else partial(in_rounds, rounds=rounds,
+                                                                                      targets=targets)
         recipe = feature_runs.Recipe(
             title="pseudo-label", method=learner, candidates=LEE if method == "lee" else ROUNDS, control=labels_only,
             control_candidates=CONTROLS, strong_copies=strong_copies,
             facts={"method": method, **({} if method == "lee" else {"rounds": rounds, "targets": targets})})
-        return feature_runs.learn(table, folder, backbone, settings, recipe, baselines=controls.probabilities)
+        return feature_runs.learn(table, folder, backbone, settings, recipe, baselines=controls.probabilities,
+                                  scales=scales)

@@ -27,7 +27,7 @@ from recipes import linear_probe
 from toolkit import ToolkitError
 from toolkit.evaluation import baselines, report
 from toolkit.models import backbones, classifiers
-from toolkit.semisupervised import class_shares, pools, spreading
+from toolkit.semisupervised import class_shares, foreign, pools, spreading
 from toolkit.tables import Table
 from toolkit.training import Settings, devices, features, run_folders
 from toolkit.training.progress import say
@@ -80,35 +80,46 @@ def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.
     guessed = probe.probabilities(values[pool.rows]).argmax(axis=1)
     align = shares == "labels" and not class_shares.differ(guessed, class_shares.of_labels(labels, num_classes))
 
-    def joined(some: np.ndarray) -> tuple[spreading.Rows, np.ndarray]:
-        own, given = values[np.concatenate([train, some])], np.concatenate([labels, np.full(len(some), -1)])
-        return spreading.join(own, given, num_classes, neighbours=neighbours, align=align), own
+    def joined(some: np.ndarray) -> tuple[spreading.Rows, np.ndarray, np.ndarray]:
+        every = np.sort(np.concatenate([train, some]))  # so that another draw of the labels finds the same graph
+        rows = spreading.join(values[every], table.labels[every], num_classes, neighbours=neighbours, align=align)
+        return rows, values[every], np.searchsorted(every, train)
 
     say(f"spreading {len(train):,} labels to {len(pool.rows):,} unlabelled rows")
     sample = np.sort(np.random.default_rng(seed).permutation(pool.rows)[:MANY_ROWS])
-    rows, own = joined(sample)
-    together = pools.together(table, train)
-    folds = pools.hidden_folds(labels, num_classes, groups=together, seed=seed)
+    rows, own, known = joined(sample)
+    folds = pools.hidden_folds(labels, num_classes, groups=pools.together(table, train), seed=seed)
     folds = folds[:1] if len(labels) > MANY_LABELS else folds
-    choice, hidden = spreading.choose(rows, own, folds, spreading.TO_CHOOSE_FROM if method == AUTO else (method,))
+    hiding = [(known[kept], known[out]) for kept, out in folds]
+    choice, hidden = spreading.choose(rows, own, hiding, spreading.TO_CHOOSE_FROM if method == AUTO else (method,))
     if len(sample) < len(pool.rows):
-        rows, own = joined(pool.rows)
+        rows = joined(pool.rows)[0]
     found = softmax(spreading.spread(rows, rows.labels, choice.method) / choice.temperature, axis=1)
     classifier = spreading.fit(rows, rows.labels, found, choice)
 
-    controls = [baselines.logistic_regression(own[kept], labels[kept], num_classes, groups=together[kept], seed=seed
-                                              ).probabilities(own[out]) for kept, out in folds]
-    validation = table.labelled("validation")
-    judgement = pools.judge(np.concatenate([labels[hidden.rows], table.labels[validation]]), *(
-        np.concatenate([*parts, one.probabilities(values[validation])])
-        for parts, one in (([hidden.classifier], classifier), (controls, probe))))
+    judgement = _judged(table, values, folds, (hidden.classifier, hidden.labels), classifier, probe, seed)
     by = f"cross-fitting on {len(np.unique(hidden.rows)):,} labelled rows" if folds else "nothing: too few labels"
-    facts = {"method": choice.method, "neighbours": min(neighbours, len(own) - 1), "temperature": choice.temperature,
-             "class_shares": "those of the labels" if align else "not assumed", "threshold": choice.threshold,
+    facts = {"method": choice.method, "neighbours": min(neighbours, len(rows.labels) - 1),
+             "class_shares": "those of the labels" if align else "not assumed",
+             "temperature": choice.temperature, "threshold": choice.threshold,
              "penalty": choice.penalty, "chosen_by": by}
-    pseudo = found[len(train):]
+    pseudo = found[rows.labels < 0]
     return Spread(classifier, judgement, spreading.audited(rows, choice, hidden, found, table.class_names), facts,
                   pseudo, pseudo.max(axis=1) >= choice.threshold)
+
+
+def _judged(table: Table, values: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]],
+            hidden: tuple[np.ndarray, np.ndarray], classifier: baselines.LinearClassifier,
+            probe: baselines.LinearClassifier, seed: int) -> pools.Judgement:
+    """Whether the unlabelled rows are used: by hidden rows, what the method said of them beside a control that has seen
+    the same labels, and by validation rows."""
+    train, validation = (table.labelled(split) for split in ("train", "validation"))
+    known, labels, together = values[train], table.labels[train], pools.together(table, train)
+    controls = [baselines.logistic_regression(known[kept], labels[kept], len(table.class_names), groups=together[kept],
+                                              seed=seed).probabilities(known[out]) for kept, out in folds]
+    return pools.judge(np.concatenate([hidden[1], table.labels[validation]]), *(
+        np.concatenate([*parts, one.probabilities(values[validation])])
+        for parts, one in (([hidden[0]], classifier), (controls, probe))))
 
 
 def run(table: Table, *, output: str | Path, settings: Settings = Settings(), method: str = "poisson",
@@ -143,6 +154,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
         pool = pools.pool(table)
         backbone = linear_probe.build_backbone(table, settings)
         values = features.extract(backbone, table)
+        pool = foreign.without(pool, table, values[table.labelled("train")], values[pool.rows])
 
         # Training
         controls = linear_probe.fit_controls(table, backbone, settings)

@@ -1,13 +1,16 @@
 """The semi-supervised commands from the command line to the files of a run."""
 
 import csv
+import importlib
 import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
+from PIL import Image
 
 from toolkit.cli import main, semisupervised
 
@@ -56,7 +59,69 @@ def test_choices_are_those_of_the_recipe() -> None:
             assert option.default == parameters[option.name].default
 
 
+@pytest.mark.parametrize("name", [command.name for command in semisupervised.COMMANDS])
+def test_options_and_defaults_are_those_of_the_recipe(name: str) -> None:
+    module = importlib.import_module(f"recipes.{name.replace('-', '_')}")
+    parameters = inspect.signature(module.run).parameters
+    given = main.commands[name].make_context(name, ["table.csv", "--output", "run"]).params
+    own = set(parameters) - {"table", "output", "settings", "resume"}
+    assert own - {"strong_copies"} <= set(given)
+    for option in own & set(given):
+        assert given[option] == parameters[option].default, option
+
+
+def test_spaces_and_steps_are_those_of_the_room() -> None:
+    from recipes import fix_match
+    from toolkit.semisupervised import descent, pixel_runs
+
+    assert semisupervised.SPACES == pixel_runs.SPACES
+    assert semisupervised.STEPS == {"features": fix_match.STEPS, "pixels": pixel_runs.STEPS}
+    assert descent.STEPS == fix_match.STEPS
+
+
 @pytest.mark.parametrize("arguments", [("--method", "magic"), ("--neighbours", "0"), ("--class-shares", "equal")])
 def test_values_out_of_range_are_wrong_usage(arguments: tuple[str, ...], photos: Path, tmp_path: Path,
                                              toolkit: Toolkit) -> None:
     assert toolkit("spread-labels", photos, "--output", tmp_path / "run", *arguments).exit_code == 2
+
+
+def test_unlabelled_images_from_elsewhere(photos: Path, tmp_path: Path, toolkit: Toolkit) -> None:
+    """They are learnt from, but are no rows of the run; a repetition reads them again, a resumption asks for them."""
+    table = list(csv.DictReader(open_text(photos)))
+    copied = {split: next(line for line in table if line["split"] == split)["path"] for split in ("train", "test")}
+    more = tmp_path / "more" / "deep"
+    more.mkdir(parents=True)
+    for number, name in enumerate(copied.values()):
+        (more / f"copy {number}.png").write_bytes((photos.parent / name).read_bytes())
+    for number in range(5):
+        pixels = np.asarray(Image.open(photos.parent / table[number]["path"]))
+        Image.fromarray(np.roll(pixels, 1, axis=0)).save(more / f"{number}.png")
+    (more / "broken.png").write_bytes(b"no image")
+    output, options = tmp_path / "run", ("--unlabelled", tmp_path / "more", *TINY, "--labels-per-class", "4")
+    assert toolkit("spread-labels", photos, "--output", output, *options).exit_code == 0
+    report = json.loads((output / "report.json").read_text())
+    lines = {name: list(csv.DictReader(open_text(output / f"{name}.csv")))
+             for name in ("predictions", "pseudo_labels", "rejected")}
+    own = [line for line in lines["pseudo_labels"] if not line["source"]]
+    added = [line for line in lines["pseudo_labels"] if line["source"]]
+    pool = report["unlabelled"]
+    assert len(lines["predictions"]) == len(table) and len(own) + len(added) == pool["rows"]
+    assert pool["dropped"] == 1  # the test image; the training image did not even join
+    trained = sum(line["split"] == "train" for line in table)
+    assert pool["rows"] + pool["set_aside"] == trained - report["training"]["rows"] + 5
+    assert added and {line["input"] for line in added} <= {f"deep/{number}.png" for number in range(5)}
+    assert [(line["input"], line["source"]) for line in lines["rejected"]] == [
+        ("broken.png", ""), ("deep/broken.png", str(tmp_path / "more"))]
+    assert "numbers repeat" in toolkit("rerun", output).stdout
+    before = (output / "predictions.csv").read_bytes()
+    (output / "report.json").unlink()  # as after a kill
+    other = toolkit("spread-labels", photos, "--output", output, "--resume", *TINY, "--labels-per-class", "4")
+    assert other.exit_code == 1 and "have changed since" in other.stderr
+    again = toolkit("spread-labels", photos, "--output", output, "--resume", *options)
+    assert again.exit_code == 0 and (output / "predictions.csv").read_bytes() == before
+    assert json.loads((output / "report.json").read_text())["unlabelled"] == report["unlabelled"]
+
+
+def open_text(path: Path) -> list[str]:
+    """The lines of a file."""
+    return path.read_text().splitlines()

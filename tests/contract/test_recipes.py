@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from recipes import fine_tune, fix_match, linear_probe, pseudo_label, spread_labels
+from recipes import fine_tune, fix_match, linear_probe, mix_match, pseudo_label, spread_labels
 from toolkit.tables import read_table
 from toolkit.training import Settings
 
@@ -26,7 +26,9 @@ SETTINGS = Settings(backbone="small_cnn", weights="none", image_size=16, epochs=
 RECIPES: dict[str, Callable[..., dict[str, Any]]] = {
     "linear_probe": linear_probe.run, "fine_tune": fine_tune.run, "spread_labels": spread_labels.run,
     "pseudo_label": partial(pseudo_label.run, strong_copies=1, rounds=3),
-    "fix_match": partial(fix_match.run, strong_copies=1, steps=50)}
+    "fix_match": partial(fix_match.run, strong_copies=1, steps=50),
+    "fix_match in pixels": partial(fix_match.run, space="pixels", steps=10, per_label=1),
+    "mix_match": partial(mix_match.run, strong_copies=1, steps=20)}
 
 
 @pytest.fixture(scope="module", params=list(RECIPES))

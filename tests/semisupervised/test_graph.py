@@ -1,14 +1,14 @@
-"""Spreading on graphs equals scikit-learn and direct dense solves; neighbours are the exact ones."""
+"""Spreading on graphs equals scikit-learn and direct dense solves."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from scipy import sparse
-from scipy.spatial.distance import cdist
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading
 
 from toolkit.semisupervised import graph
+from toolkit.semisupervised.neighbours import nearest
 
 
 def blobs(seed: int = 0, *, rows: int = 60, classes: int = 3, apart: float = 1.0, labelled: int = 2
@@ -23,27 +23,16 @@ def blobs(seed: int = 0, *, rows: int = 60, classes: int = 3, apart: float = 1.0
 
 def made(seed: int = 0, neighbours: int = 8, **options: float) -> tuple[sparse.csr_array, np.ndarray, np.ndarray]:
     features, truth, labels = blobs(seed, **options)
-    return graph.weights(*graph.nearest(features, neighbours)), truth, labels
+    return graph.weights(*nearest(features, neighbours)), truth, labels
 
 
 def dense_laplacian(weights: sparse.csr_array) -> np.ndarray:
     return np.diag(weights.toarray().sum(axis=1)) - weights.toarray()
 
 
-@pytest.mark.parametrize("numbers_at_once", [2**26, 200])
-def test_neighbours_are_the_exact_ones(numbers_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "NUMBERS_AT_ONCE", numbers_at_once)
-    features = np.random.default_rng(0).normal(size=(50, 7))
-    distances = cdist(features, features)
-    np.fill_diagonal(distances, np.inf)
-    positions, found = graph.nearest(features, 6)
-    np.testing.assert_array_equal(positions, distances.argsort(axis=1)[:, :6])
-    np.testing.assert_allclose(found, np.sort(distances, axis=1)[:, :6], rtol=1e-5)
-
-
 def test_weights_are_symmetric_and_by_hand() -> None:
     features = np.random.default_rng(1).normal(size=(30, 3))
-    positions, distances = graph.nearest(features, 5)
+    positions, distances = nearest(features, 5)
     expected = np.zeros((30, 30))
     for row in range(30):
         expected[row, positions[row]] = np.exp(-4 * (distances[row] / distances[row, -1]) ** 2)
@@ -53,15 +42,8 @@ def test_weights_are_symmetric_and_by_hand() -> None:
 
 
 def test_copies_of_one_row_are_joined() -> None:
-    found = graph.weights(*graph.nearest(np.zeros((5, 2)), 2))
+    found = graph.weights(*nearest(np.zeros((5, 2)), 2))
     assert set(found.data) <= {0.5, 1.0}
-
-
-@pytest.mark.parametrize(("count", "features"), [(0, np.zeros((3, 1))), (3, np.zeros((3, 1))),
-                                                 (1, np.array([[0.0], [np.nan]]))])
-def test_what_has_no_neighbours_is_refused(count: int, features: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="neighbours|not finite"):
-        graph.nearest(features, count)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.9, 0.99])
@@ -124,7 +106,7 @@ METHODS: dict[str, Callable] = {"label_spreading": graph.label_spreading, "lapla
 @pytest.mark.parametrize("method", METHODS)
 def test_separate_groups_take_their_own_label(method: str) -> None:
     features, truth, labels = blobs(apart=30.0)  # no edge joins two classes
-    found = METHODS[method](graph.weights(*graph.nearest(features, 5)), labels, 3)
+    found = METHODS[method](graph.weights(*nearest(features, 5)), labels, 3)
     np.testing.assert_array_equal(found.argmax(axis=1), truth)
 
 
@@ -132,7 +114,7 @@ def test_separate_groups_take_their_own_label(method: str) -> None:
 def test_what_no_label_reaches_has_no_score(method: str) -> None:
     features, truth, labels = blobs(apart=30.0)
     labels = np.where(truth == 2, -1, labels)
-    found = METHODS[method](graph.weights(*graph.nearest(features, 5)), labels, 3)
+    found = METHODS[method](graph.weights(*nearest(features, 5)), labels, 3)
     np.testing.assert_allclose(found[truth == 2], 0, atol=1e-6)
     assert np.isfinite(found).all()
 

@@ -98,6 +98,20 @@ def test_pseudo_labels_are_written_in_the_order_of_the_input(table: Table, tmp_p
     assert {(line["confidence"], line["round"]) for line in lines} == {("0.1", "1")}
 
 
+def test_pseudo_labels_name_the_source_of_added_rows(table: Table, tmp_path: Path) -> None:
+    rows = table.unlabelled()
+    origins = np.full(len(table), "", object)
+    origins[rows[:3]] = "more.csv"
+    added = dataclasses.replace(table, origins=origins)
+    pools.write(tmp_path / "pseudo_labels.csv", added, rows, np.zeros(12, int), np.ones(12), np.ones(12),
+                table.class_names)
+    with open(tmp_path / "pseudo_labels.csv") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["source"] for line in lines] == [""] * 9 + ["more.csv"] * 3
+    assert [line["input"] for line in lines[9:]] == [table.names[row] for row in sorted(rows[:3], key=lambda row:
+                                                                                        table.rows[row])]
+
+
 def test_the_report_says_what_became_of_the_pool(table: Table) -> None:
     found, nothing = pools.pool(table), np.zeros(0, np.int64)
     checked = audit(np.zeros(12, np.int64), np.ones(12), np.zeros(12, bool), hidden_labels=nothing,

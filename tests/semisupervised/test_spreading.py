@@ -68,7 +68,7 @@ def test_the_classifier_weighs_confident_rows() -> None:
 def test_distances_are_to_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = made()[0]
     expected = np.linalg.norm(rows.units[12:, None] - rows.units[None, :12], axis=2).min(axis=1)
-    monkeypatch.setattr(spreading.graph, "NUMBERS_AT_ONCE", 100)
+    monkeypatch.setattr(spreading.neighbours_, "NUMBERS_AT_ONCE", 100)
     np.testing.assert_allclose(spreading.distances(rows.units[12:], rows.units[:12]), expected, atol=1e-3)
     assert spreading.distances(rows.units[:0], rows.units[:12]).shape == (0,)
 

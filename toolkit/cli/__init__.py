@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import toolkit
-from toolkit.cli import benchmark, doctor, rank_backbones, recipes, runs, semisupervised, show
+from toolkit.cli import autoencoders, benchmark, doctor, rank_backbones, recipes, runs, semisupervised, show
 
 __all__ = ["main"]
 
@@ -57,7 +57,7 @@ def main() -> None:
     """Train the best classifier that a table of images can buy, beside the plain baselines it has to beat."""
 
 
-for command in (recipes.fine_tune, recipes.linear_probe, *semisupervised.COMMANDS,
+for command in (recipes.fine_tune, recipes.linear_probe, *semisupervised.COMMANDS, *autoencoders.COMMANDS,
                 benchmark.benchmark, benchmark.learning_curve, runs.evaluate, runs.predict, runs.compare, runs.rerun,
                 show.show, rank_backbones.rank_backbones, runs.backbones, doctor.doctor):
     main.add_command(command)

@@ -254,8 +254,11 @@ table = _together(
     option("--labels-per-class", family=_TABLE, type=click.IntRange(1), metavar="N",
            help="Keep so many training labels a class.", show_default="all of them"),
     option("--label-seed", family=_TABLE, type=SEEDS, metavar="N", default=0, help="Seeds which labels are kept."))
+unlabelled = option("--unlabelled", family=_TABLE, multiple=True, type=click.Path(), metavar="SOURCE",
+                    help="More unlabelled training images, whatever their labels: a CSV, a folder, a .npz file; may be "
+                         "repeated.", show_default="none")
 TABLE_ARGUMENTS = ("kind", "root", "path_column", "label_column", "split_column", "group_column", "on_bad_image",
-                   "split_seed", "labels_per_class", "label_seed")
+                   "split_seed", "labels_per_class", "label_seed", "unlabelled")
 
 
 def read_table(source: Any, values: Mapping[str, Any], **more: Any) -> "Table":

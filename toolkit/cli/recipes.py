@@ -14,7 +14,8 @@ import click
 from toolkit import ToolkitError
 from toolkit.cli import options, quiet_tensorflow
 
-RECIPES = ("linear_probe", "fine_tune", "spread_labels", "pseudo_label", "fix_match")
+RECIPES = ("linear_probe", "fine_tune", "spread_labels", "pseudo_label", "fix_match", "mean_teacher",
+           "virtual_adversarial", "mix_match", "pretrain_autoencoder")
 # recipes.fine_tune.UNFREEZE; that module imports TensorFlow
 UNFREEZE = ("probe-first", "all", "gradual", "head", "lora", "bias", "norm")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -17,10 +18,54 @@ TARGETS = ("hard", "soft")
 RULES = ("adamatch", "softmatch", "freematch", "flexmatch", "fixmatch", "uda", "debiasmatch")
 strong_copies = options.option("--strong-copies", family="Method", type=click.IntRange(0, 64), metavar="K", default=2,
                                help="Strongly changed copies of each image; their features are cached.")
+scales = options.option("--scales", family="Method", type=click.IntRange(1, 2), metavar="N", default=2,
+                        help="2: features of the image at five sevenths of its size stand beside those of the image.")
+SPACES = ("features", "pixels", "both")
+_PIXELS = "Pixel space"
+STEPS = {"features": 1000, "pixels": 1500}
+_BY_SPACE = f"{STEPS['features']:,} in feature space, {STEPS['pixels']:,} in pixel space"
+_OF_PIXELS = ("batch_size", "optimizer", "learning_rate", "momentum", "schedule", "warm_up_ratio", "layer_decay",
+              "weight_decay", "l2", "max_norm", "dropout", "label_smoothing", "class_weights", "batch_norm", "monitor",
+              "patience", "time_limit", "precision", "crop", "colour", "rand_augment")
+space = options.option("--space", family="Method", type=click.Choice(SPACES), default=SPACES[0],
+                       help="Learn a head on cached frozen features in seconds; or the whole network, in up to an "
+                            "hour; or both, the one from where the other ends.")
+steps = options.option("--steps", family="Method", type=click.IntRange(1, 1_000_000), metavar="N",
+                       help="Gradient steps of the method, and of its control.", show_default=_BY_SPACE)
+
+
+def in_pixels(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of training a whole network."""
+    for name in reversed(_OF_PIXELS):
+        function = options.setting(name, family=_PIXELS)(function)
+    return function
+
+
+def per_label(default: int | None, told: str | bool = True) -> Callable[..., Any]:
+    """The option of the unlabelled images in a batch.
+
+    Args:
+        default: of the recipe.
+        told: what the help says is the default, if not the number.
+    """
+    return options.option("--per-label", family=_PIXELS, type=click.IntRange(1, 64), metavar="N", default=default,
+                          help="Unlabelled images a labelled one in each batch.", show_default=told)
+
+
+def unlabelled_weight(default: float | None, told: str | bool = True) -> Callable[..., Any]:
+    """The option of the weight of the loss of unlabelled images, as ``per_label``.
+
+    Args:
+        default: of the recipe.
+        told: what the help says is the default, if not the number.
+    """
+    return options.option("--unlabelled-weight", family=_PIXELS, type=click.FloatRange(0, 1000, min_open=True),
+                          metavar="X", default=default, help="Of the loss of unlabelled images.", show_default=told)
 
 
 @click.command("spread-labels", cls=options.Command, short_help="Spread few labels along a graph of images.")
 @options.table
+@options.unlabelled
 @options.backbone
 @options.option("--method", family="Graph", type=click.Choice(METHODS), default=METHODS[0],
                 help="How labels spread; auto: chosen by cross-fitting on labelled rows.")
@@ -42,6 +87,7 @@ def spread_labels(method: str, neighbours: int, shares: str, **values: Any) -> N
 
 @click.command("pseudo-label", cls=options.Command, short_help="Learn from one's own labels, class by class.")
 @options.table
+@options.unlabelled
 @options.backbone
 @options.option("--method", family="Method", type=click.Choice(WAYS), default=WAYS[0],
                 help="Self-training in rounds, the most confident rows of each class first; or Lee's of 2013: labels "
@@ -51,37 +97,130 @@ def spread_labels(method: str, neighbours: int, shares: str, **values: Any) -> N
 @options.option("--rounds", family="Method", type=click.IntRange(1, 1000), metavar="N", default=12,
                 help="Rounds of self-training.")
 @strong_copies
+@scales
+@space
+@options.option("--steps", family="Method", type=click.IntRange(1, 1_000_000), metavar="N",
+                help="Gradient steps of Lee's method, and of every method and control in pixel space.",
+                show_default=f"{STEPS['pixels']:,}")
 @options.setting("reflect", family="Method")
+@per_label(None, "3; 8 for --method lee")
+@unlabelled_weight(None, "1; 3 for --method lee")
+@in_pixels
 @options.run
 def pseudo_label(**values: Any) -> None:
-    """Label the unlabelled rows with the classifier itself and learn from what it said, on frozen features.
+    """Label the unlabelled rows with the classifier itself and learn from what it said.
 
     TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A training row
     with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
     the unlabelled rows are not used.
     """
-    own = {name: values.pop(name) for name in ("method", "targets", "rounds", "strong_copies")}
+    own = {name: values.pop(name) for name in ("method", "targets", "rounds", "strong_copies", "scales", "space",
+                                               "steps", "per_label", "unlabelled_weight")}
     recipes.train("pseudo_label", values, **own)
 
 
 @click.command("fix-match", cls=options.Command, short_help="Teach strong views what weak views are taken for.")
 @options.table
+@options.unlabelled
 @options.backbone
 @options.option("--rule", family="Method", type=click.Choice(RULES), default=RULES[0],
                 help="How the weak view of an unlabelled image becomes a target and a weight.")
-@options.option("--steps", family="Method", type=click.IntRange(1, 1_000_000), metavar="N", default=1000,
-                help="Gradient steps of the head, and of its control.")
 @strong_copies
+@scales
+@space
+@steps
 @options.setting("reflect", family="Method")
+@per_label(3)
+@unlabelled_weight(1.0)
+@options.option("--strength", family=_PIXELS, type=click.FloatRange(0, 2), metavar="X", default=1.0,
+                help="Factor on how strongly the strong views are changed.")
+@in_pixels
 @options.run
-def fix_match(rule: str, steps: int, strong_copies: int, **values: Any) -> None:
-    """Learn from unlabelled rows that strongly changed copies mean what weakly changed ones do, on frozen features.
+def fix_match(**values: Any) -> None:
+    """Learn from unlabelled rows that strongly changed images mean what weakly changed ones do.
 
     TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A training row
     with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
     the unlabelled rows are not used.
     """
-    recipes.train("fix_match", values, rule=rule, steps=steps, strong_copies=strong_copies)
+    own = {name: values.pop(name) for name in ("rule", "strong_copies", "scales", "space", "steps", "per_label",
+                                               "unlabelled_weight", "strength")}
+    recipes.train("fix_match", values, **own)
 
 
-COMMANDS = (spread_labels, pseudo_label, fix_match)
+@click.command("mean-teacher", cls=options.Command, short_help="Agree with one's own moving average.")
+@options.table
+@options.unlabelled
+@options.backbone
+@strong_copies
+@scales
+@space
+@steps
+@options.setting("reflect", family="Method")
+@per_label(3)
+@unlabelled_weight(10.0)
+@in_pixels
+@options.run
+def mean_teacher(**values: Any) -> None:
+    """Learn from unlabelled rows to agree, on every view of them, with the moving average of the network.
+
+    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A training row
+    with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
+    the unlabelled rows are not used.
+    """
+    own = {name: values.pop(name) for name in ("strong_copies", "scales", "space", "steps", "per_label",
+                                               "unlabelled_weight")}
+    recipes.train("mean_teacher", values, **own)
+
+
+@click.command("virtual-adversarial", cls=options.Command, short_help="Be unmoved by the worst small change.")
+@options.table
+@options.unlabelled
+@options.backbone
+@scales
+@space
+@steps
+@options.setting("reflect", family="Method")
+@per_label(3)
+@unlabelled_weight(1.0)
+@options.option("--radius", family=_PIXELS, type=click.FloatRange(0, 1, min_open=True), metavar="X", default=0.02,
+                help="Root mean square change of a grey level, as a share of 255.")
+@in_pixels
+@options.run
+def virtual_adversarial(**values: Any) -> None:
+    """Learn from unlabelled rows answers that are sure, and that no small change of an image moves.
+
+    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A training row
+    with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
+    the unlabelled rows are not used.
+    """
+    own = {name: values.pop(name) for name in ("scales", "space", "steps", "per_label", "unlabelled_weight", "radius")}
+    recipes.train("virtual_adversarial", values, **own)
+
+
+@click.command("mix-match", cls=options.Command, short_help="Learn from mixtures of labelled and unlabelled images.")
+@options.table
+@options.unlabelled
+@options.backbone
+@strong_copies
+@scales
+@space
+@steps
+@options.setting("reflect", family="Method")
+@per_label(3)
+@unlabelled_weight(7.5)
+@in_pixels
+@options.run
+def mix_match(**values: Any) -> None:
+    """Learn from mixtures of labelled images and of unlabelled ones with guessed, sharpened labels.
+
+    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A training row
+    with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
+    the unlabelled rows are not used.
+    """
+    own = {name: values.pop(name) for name in ("strong_copies", "scales", "space", "steps", "per_label",
+                                               "unlabelled_weight")}
+    recipes.train("mix_match", values, **own)
+
+
+COMMANDS = (spread_labels, pseudo_label, fix_match, mean_teacher, virtual_adversarial, mix_match)

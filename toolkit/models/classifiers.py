@@ -114,7 +114,7 @@ def save(model: keras.Model, path: Path, class_names: Sequence[str]) -> None:
 
 
 def save_on_frozen(backbone: keras.Model, kernel: np.ndarray, bias: np.ndarray, path: Path,
-                   class_names: Sequence[str]) -> None:
+                   class_names: Sequence[str], *, test_views: int = 1) -> None:
     """Writes a linear classifier on the features of a frozen backbone, whose BatchNorm is folded away.
 
     Args:
@@ -123,13 +123,14 @@ def save_on_frozen(backbone: keras.Model, kernel: np.ndarray, bias: np.ndarray, 
         bias: (C,).
         path: the file, as for ``save``.
         class_names: C names.
+        test_views: as for ``assemble``.
 
     Raises:
         ToolkitError: if the disk refuses.
     """
     folded = backbones.fold_batch_normalization(backbones.network(backbone))
     member = with_head(folded, len(class_names), kernel=kernel, bias=bias)
-    save(assemble([member], backbones.preprocessing(backbone)), path, class_names)
+    save(assemble([member], backbones.preprocessing(backbone), test_views=test_views), path, class_names)
 
 
 def load(path: Path) -> tuple[keras.Model, tuple[str, ...]]:
@@ -144,7 +145,10 @@ def load(path: Path) -> tuple[keras.Model, tuple[str, ...]]:
         return keras.models.load_model(path, compile=False), class_names
     except FileNotFoundError as error:
         raise ToolkitError(f"{path} does not exist: name the folder of a finished run, or its model.keras.") from error
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except KeyError as error:
+        raise ToolkitError(f"{path} has no classes, so it is no classifier. Of an autoencoder toolkit linear-probe "
+                           f"--backbone RUN makes one, such as the classifier.keras beside it.") from error
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ToolkitError(f"{path} is not a model that toolkit wrote ({error}).") from error
 
 

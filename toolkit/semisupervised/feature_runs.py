@@ -2,7 +2,11 @@
 
 A recipe brings a method and its control (see ``trials``) and the candidates of their settings; ``learn`` does the rest:
 
-    pool -> views -> settings by cross-fitting -> judged against the control -> head -> the files of a run
+    pool -> foreign rows set aside -> views -> settings by cross-fitting -> judged against the control -> head -> files
+
+Where images may be mirrored, the mirror image is one more weak view, and a prediction is the mean of that for the image
+and that for its mirror image; this holds for the method and for its control. Features are extracted on one device,
+whatever ``--devices`` says, and heads are fitted on the processor: nothing here runs under ``tf.distribute``.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from toolkit.evaluation import report
 from toolkit.evaluation.baselines import LinearClassifier
 from toolkit.evaluation.baselines.reduction import Reduction
 from toolkit.models import backbones, classifiers
-from toolkit.semisupervised import class_shares, feature_views, heads, pools, trials
+from toolkit.semisupervised import class_shares, feature_scales, feature_views, foreign, heads, pools, trials
 from toolkit.tables import Table
 from toolkit.training import Settings, features, reflection, run_folders
 
@@ -51,7 +55,7 @@ class Recipe:
 
 
 def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", settings: Settings, recipe: Recipe, *,
-          baselines: Mapping[str, np.ndarray]) -> dict[str, Any]:
+          baselines: Mapping[str, np.ndarray], scales: int = 1) -> dict[str, Any]:
     """Learns by a recipe and writes the files of a run.
 
     Args:
@@ -61,24 +65,32 @@ def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", 
         settings: seed and reflect are used.
         recipe: the method.
         baselines: name -> (t, C) probabilities of the labelled test rows, from ``linear_probe.fit_controls``.
+        scales: 2: features of a second, smaller look at each image stand beside the first; see ``feature_scales``. Not
+            for random weights.
 
     Returns:
         The report, as in ``report.json``.
     """
     pool = pools.pool(table)
     mirrored = reflection.decide(table, backbone, settings.reflect)
+    if scales == 2 and not settings.from_scratch:
+        backbone = feature_scales.at_two_scales(backbone)
+    known, others = (features.extract(backbone, table, rows) for rows in (table.labelled("train"), pool.rows))
+    pool = foreign.without(pool, table, known, others)
     reduced, problem = _problem(table, backbone, pool.rows, recipe.strong_copies, mirrored["reflect"], settings.seed)
     control, chosen, judgement = _chosen(table, backbone, recipe, reduced, problem)
     baseline = trials.final(recipe.control, control, problem)
     fit = baseline if chosen is control else trials.final(recipe.method, chosen, problem)
     used = baseline if judgement.fall_back else fit
     of_control, head = (_unfolded(reduced, one.head) for one in (baseline, used))
-    values = features.extract(backbone, table)
-    probabilities = head.probabilities(values)
-    beside = {**baselines, LABELS_ONLY: of_control.probabilities(values[table.labelled("test")])}
-    classifiers.save_on_frozen(backbone, head.kernel, head.bias, folder.path / "model.keras", table.class_names)
+    looks = [features.extract(backbone, table, reflect=reflect) for reflect in (False, True)[:1 + mirrored["reflect"]]]
+    probabilities, by_control = (np.mean([one.probabilities(values) for values in looks], axis=0)
+                                 for one in (head, of_control))
+    beside = {**baselines, LABELS_ONLY: by_control[table.labelled("test")]}
+    classifiers.save_on_frozen(backbone, head.kernel, head.bias, folder.path / "model.keras", table.class_names,
+                               test_views=len(looks))
     training = {"rows": len(problem.labels), "pool": len(pool.rows), **backbones.facts(backbone),
-                "mirrored": mirrored, **recipe.facts,
+                "features": looks[0].shape[1], "mirrored": mirrored, **recipe.facts,
                 "settings": dict(chosen.settings), "candidates": len(recipe.candidates),
                 "validation_rows_that_chose": len(table.labelled("validation")), "temperature": chosen.temperature}
     result = report.build(table, probabilities, recipe=recipe.title, training=training, baselines=beside,
@@ -92,19 +104,21 @@ def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", 
 
 def _problem(table: Table, backbone: "keras.Model", pool: np.ndarray, strong_copies: int, reflect: bool, seed: int
              ) -> tuple[Reduction, trials.Problem]:
-    """Labelled rows and pool in all views, in one reduced space."""
+    """Labelled rows and pool in all views, in one reduced space. No seed changes the views, so they are drawn once."""
     rows = np.concatenate([table.labelled("train"), pool])
     plain = features.extract(backbone, table, rows)
     reduced = heads.space(plain)
     drawn = [reduced.features]
+    if reflect:
+        drawn.append(heads.projected(reduced, features.extract(backbone, table, rows, reflect=True)))
     for augmentation, copies in ((feature_views.WEAK, 1), (feature_views.STRONG, strong_copies)):
         for copy in range(copies):
-            view = feature_views.draw(backbone, table, rows, augmentation, copy=copy, reflect=reflect, seed=seed)
+            view = feature_views.draw(backbone, table, rows, augmentation, copy=copy, reflect=reflect)
             drawn.append(heads.projected(reduced, view))
     views, count = np.stack(drawn), len(rows) - len(pool)
     labels = table.labels[rows[:count]]
     prior = class_shares.of_labels(labels, len(table.class_names))
-    return reduced, trials.Problem(views[:, :count], labels, views[:, count:], prior, num_weak=1, seed=seed)
+    return reduced, trials.Problem(views[:, :count], labels, views[:, count:], prior, num_weak=1 + reflect, seed=seed)
 
 
 def _chosen(table: Table, backbone: "keras.Model", recipe: Recipe, reduced: Reduction, problem: trials.Problem

@@ -14,7 +14,7 @@ Rows are joined to their k nearest neighbours, with weights (Calder et al.)
   :math:`\sum_i d_i U_i = 0`. Labels are sources, not boundary values, so that U does not collapse to one constant with
   spikes at the labels when these are few.
 
-All are solved by conjugate gradients, to far more digits than the iterations of the papers.
+All are solved by conjugate gradients, all classes at once, to far more digits than the iterations of the papers.
 
 References:
     Zhou, Bousquet, Lal, Weston, Schölkopf (2003), Learning with local and global consistency.
@@ -29,67 +29,24 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import linalg
 
-NUMBERS_AT_ONCE = 2**26  # of a block of distances, 256 MB
-TOLERANCE = 1e-10
+TOLERANCE = 1e-10  # of the residual, relative to the right-hand side
 MAX_ITERATIONS = 2000
 LEAK = 1e-8  # of the degrees, added to L: a part of the graph whose labels do not sum to the mean has a solution too
-
-
-def nearest(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest neighbours of each row among the others, exactly, in blocks of bounded memory.
-
-    Args:
-        features: (n, F) real numbers, n >= 2.
-        count: k, 1..n-1.
-
-    Returns:
-        (n, k) positions, nearest first, and (n, k) Euclidean distances, float32.
-
-    Raises:
-        ValueError: if k is out of range or a feature is not finite.
-
-    Example:
-        >>> nearest(np.array([[0.0], [1.0], [3.0]]), 1)[0].tolist()
-        [[1], [0], [1]]
-    """
-    values = np.ascontiguousarray(features, dtype=np.float32)
-    rows = len(values)
-    if not 1 <= count < rows:
-        raise ValueError(f"Expected 1 to {rows - 1} neighbours among {rows} rows, got {count}.")
-    if not np.isfinite(values).all():
-        raise ValueError("A feature is not finite.")
-    squares = np.einsum("ij,ij->i", values, values)
-    positions, distances = np.empty((rows, count), np.int64), np.empty((rows, count), np.float32)
-    step = max(1, NUMBERS_AT_ONCE // rows)
-    for start in range(0, rows, step):
-        block = slice(start, min(start + step, rows))
-        found = values[block] @ values.T
-        found *= -2
-        found += squares
-        own = np.arange(block.stop - start)
-        found[own, own + start] = np.inf
-        chosen = np.argpartition(found, count - 1, axis=1)[:, :count]
-        kept = np.take_along_axis(found, chosen, axis=1)
-        order = np.lexsort((chosen, kept), axis=1)
-        positions[block] = np.take_along_axis(chosen, order, axis=1)
-        kept = np.take_along_axis(kept, order, axis=1) + squares[block, None]
-        distances[block] = np.sqrt(np.maximum(kept, 0))
-    return positions, distances
 
 
 def weights(positions: np.ndarray, distances: np.ndarray) -> sparse.csr_array:
     """The symmetric weights of the graph.
 
     Args:
-        positions: (n, k) from ``nearest``.
+        positions: (n, k) from ``neighbours.nearest``.
         distances: (n, k).
 
     Returns:
         (n, n) float64, symmetric, its diagonal empty; each weight in (0, 1].
 
     Example:
+        >>> from toolkit.semisupervised.neighbours import nearest
         >>> weights(*nearest(np.array([[0.0], [1.0], [3.0]]), 1)).toarray().round(3).tolist()
         [[0.0, 0.018, 0.0], [0.018, 0.0, 0.009], [0.0, 0.009, 0.0]]
     """
@@ -181,9 +138,23 @@ def _inverse_roots(weights: sparse.csr_array) -> np.ndarray:
 
 
 def _solve(system: sparse.csr_array, sources: np.ndarray) -> np.ndarray:
-    """Conjugate gradients, a class at a time: (n, C)."""
-    columns = [linalg.cg(system, column, rtol=TOLERANCE, atol=0.0, maxiter=MAX_ITERATIONS)[0] for column in sources.T]
-    return np.stack(columns, axis=1)
+    """Conjugate gradients, one matrix product a step for all columns: (n, C)."""
+    found, residual, direction = np.zeros_like(sources), sources.copy(), sources.copy()
+    squares = np.einsum("ij,ij->j", residual, residual)
+    enough = TOLERANCE**2 * squares
+    for _ in range(MAX_ITERATIONS):
+        going = squares > enough
+        if not going.any():
+            break
+        product = system @ direction
+        curvature = np.einsum("ij,ij->j", direction, product)
+        step = np.divide(squares, curvature, out=np.zeros_like(squares), where=going & (curvature > 0))
+        found += step * direction
+        residual -= step * product
+        before, squares = squares, np.where(going, np.einsum("ij,ij->j", residual, residual), squares)
+        direction *= np.divide(squares, before, out=np.zeros_like(squares), where=going)
+        direction += residual
+    return found
 
 
 def _distributions(scores: np.ndarray) -> np.ndarray:

@@ -34,11 +34,13 @@ class Pool:
         rows: (p,) positions in the table, ascending.
         dropped: how many were left out, because validation or test rows show the same image.
         notes: sentences for the report.
+        set_aside: how many were left out, because they look like no labelled row; see ``foreign``.
     """
 
     rows: np.ndarray
     dropped: int
     notes: tuple[str, ...]
+    set_aside: int = 0
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,9 @@ def write(path: Path, table: Table, rows: np.ndarray, labels: np.ndarray, confid
           class_names: Sequence[str]) -> None:
     """Writes pseudo_labels.csv: row,input,label,confidence,round, in the order of the input.
 
+    Where images were added from other sources there is a column source, blank for rows of the table itself; the others
+    follow, source by source, and their row numbers count in their source.
+
     Args:
         path: of the file.
         table: of images.
@@ -201,10 +206,12 @@ def write(path: Path, table: Table, rows: np.ndarray, labels: np.ndarray, confid
     Raises:
         ToolkitError: if the file cannot be written.
     """
-    order = np.argsort(table.rows[rows], kind="stable")
+    own = np.full(len(rows), "", object) if table.origins is None else table.origins[rows]
+    order = np.lexsort((table.rows[rows], own.astype(str)))
     lines = ([int(table.rows[rows[i]]), table.names[rows[i]], class_names[labels[i]], float(confidences[i]),
-              int(rounds[i])] for i in order)
-    files.write_csv(path, ["row", "input", "label", "confidence", "round"], lines)
+              int(rounds[i]), *([] if table.origins is None else [own[i]])] for i in order)
+    sources = [] if table.origins is None else ["source"]
+    files.write_csv(path, ["row", "input", "label", "confidence", "round", *sources], lines)
 
 
 def section(found: Pool, audit: Mapping[str, Any], judgement: Judgement, class_names: Sequence[str]) -> dict[str, Any]:
@@ -217,11 +224,12 @@ def section(found: Pool, audit: Mapping[str, Any], judgement: Judgement, class_n
         class_names: C names.
 
     Returns:
-        dict for JSON: rows, dropped, coverage, precision {estimate, interval95, count, by_class {name: ...}}, alarms,
+        dict for JSON: rows, dropped, set_aside, coverage,
+        precision {estimate, interval95, count, by_class {name: ...}}, alarms,
         fall_back, why, gain, judged_rows.
     """
     by_class = dict(zip(class_names, audit["precision"]["by_class"], strict=True))
-    return {"rows": len(found.rows), "dropped": found.dropped, **audit,
+    return {"rows": len(found.rows), "dropped": found.dropped, "set_aside": found.set_aside, **audit,
             "precision": {**audit["precision"], "by_class": by_class}, "fall_back": judgement.fall_back,
             "why": judgement.why, "gain": judgement.gain, "judged_rows": judgement.rows}
 

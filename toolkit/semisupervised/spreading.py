@@ -22,6 +22,7 @@ from toolkit.evaluation.baselines import LinearClassifier
 from toolkit.evaluation.baselines.reduction import Reduction, reduction
 from toolkit.evaluation.baselines.temperatures import temperature
 from toolkit.semisupervised import class_shares, graph, soft_labels
+from toolkit.semisupervised import neighbours as neighbours_
 from toolkit.semisupervised.audit import audit
 
 METHODS: dict[str, Callable[..., np.ndarray]] = {
@@ -37,7 +38,7 @@ TINY = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of a graph, the labelled ones first.
+    """The rows of a graph, labelled and unlabelled.
 
     Attributes:
         labels: (n,) int, -1 for the pool.
@@ -80,13 +81,15 @@ class Hidden:
     """What became of labelled rows that were hidden in the pool, fold after fold.
 
     Attributes:
-        rows: (h,) positions among the rows of the graph.
+        rows: (h,) positions among the rows of the graph that was chosen on.
+        labels: (h,) int, their labels.
         spread: (h, C) probabilities by the graph.
         classifier: (h, C) probabilities by the classifier.
         distances: (h,) to the nearest labelled row that was kept.
     """
 
     rows: np.ndarray
+    labels: np.ndarray
     spread: np.ndarray
     classifier: np.ndarray
     distances: np.ndarray
@@ -96,7 +99,7 @@ def join(features: np.ndarray, labels: np.ndarray, num_classes: int, *, neighbou
     """The graph of labelled and unlabelled rows, by the angles between their standardised features.
 
     Args:
-        features: (n, F), the labelled rows first.
+        features: (n, F) real numbers.
         labels: (n,) int in 0..C-1, -1 for unlabelled.
         num_classes: C.
         neighbours: k; fewer where there are no more rows.
@@ -105,7 +108,7 @@ def join(features: np.ndarray, labels: np.ndarray, num_classes: int, *, neighbou
     reduced = reduction(features)
     lengths = np.linalg.norm(reduced.features, axis=1, keepdims=True)
     units = (reduced.features / np.maximum(lengths, TINY)).astype(np.float32)
-    weights = graph.weights(*graph.nearest(units, min(neighbours, len(units) - 1)))
+    weights = graph.weights(*neighbours_.remembered(units, min(neighbours, len(units) - 1)))
     return Rows(labels, weights, reduced, units, class_shares.of_labels(labels[labels >= 0], num_classes), align)
 
 
@@ -158,7 +161,8 @@ def choose(rows: Rows, features: np.ndarray, folds: Sequence[tuple[np.ndarray, n
     num_classes = len(rows.shares)
     if not folds:
         nothing = np.zeros((0, num_classes))
-        return Choice(methods[0]), Hidden(np.zeros(0, np.int64), nothing, nothing, np.zeros(0))
+        return Choice(methods[0]), Hidden(np.zeros(0, np.int64), np.zeros(0, np.int64), nothing, nothing,
+                                          np.zeros(0))
     hidden = np.concatenate([out for _, out in folds])
     answers, labels = rows.labels[hidden], [_without(rows.labels, out) for _, out in folds]
     by_method = {}
@@ -180,7 +184,8 @@ def choose(rows: Rows, features: np.ndarray, folds: Sequence[tuple[np.ndarray, n
     best = min((trial(Choice(method, degree, THRESHOLDS[0], penalty)) for penalty in PENALTIES), key=itemgetter(0))
     others = [trial(Choice(method, degree, threshold, best[1].penalty)) for threshold in THRESHOLDS[1:]]
     _, choice, found = min([best, *others], key=itemgetter(0))
-    return choice, Hidden(hidden, np.concatenate([part[out] for part, (_, out) in zip(spreads, folds)]), found,
+    by_graph = np.concatenate([part[out] for part, (_, out) in zip(spreads, folds)])
+    return choice, Hidden(hidden, answers, by_graph, found,
                           np.concatenate([distances(rows.units[out], rows.units[kept]) for kept, out in folds]))
 
 
@@ -198,7 +203,7 @@ def audited(rows: Rows, choice: Choice, hidden: Hidden, spread: np.ndarray, clas
     known = rows.labels >= 0
     pseudo, confidences = spread[~known], hidden.spread.max(axis=1)
     return audit(pseudo.argmax(axis=1), pseudo.max(axis=1), pseudo.max(axis=1) >= choice.threshold,
-                 hidden_labels=rows.labels[hidden.rows], hidden_predictions=hidden.spread.argmax(axis=1),
+                 hidden_labels=hidden.labels, hidden_predictions=hidden.spread.argmax(axis=1),
                  hidden_used=confidences >= choice.threshold, num_classes=len(class_names), hidden_rows=hidden.rows,
                  hidden_confidences=confidences, hidden_distances=hidden.distances,
                  distances=distances(rows.units[~known], rows.units[known]), class_names=class_names)
@@ -206,7 +211,7 @@ def audited(rows: Rows, choice: Choice, hidden: Hidden, spread: np.ndarray, clas
 
 def distances(units: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     """Distance (m,) of each row (m, r) to the nearest of the labelled rows (l, r), all of length one."""
-    step = max(1, graph.NUMBERS_AT_ONCE // max(len(labelled), 1))
+    step = max(1, neighbours_.NUMBERS_AT_ONCE // max(len(labelled), 1))
     closest = [(units[start:start + step] @ labelled.T).max(axis=1) for start in range(0, len(units), step)]
     return np.sqrt(np.maximum(2 - 2 * np.concatenate([*closest, np.zeros(0)]), 0))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.tables import checking, labels, repeats, sources, splits
+from toolkit.tables import additions, checking, labels, repeats, sources, splits
 from toolkit.tables.checking import Usable
 from toolkit.tables.csv_files import Columns
 from toolkit.tables.entries import Entries
@@ -25,6 +25,7 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
                group_column: str | None = "group", split_seed: int = 0, on_bad_image: str = "reject",
                class_names: Sequence[str] | None = None, labels_per_class: int | None = None, label_seed: int = 0,
                require_labels: bool = True, max_pixels: int = MAX_PIXELS,
+               unlabelled: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
                progress: Callable[[int, int], None] | None = None) -> Table:
     """Reads and checks a table; every image is opened and decoded once.
 
@@ -47,6 +48,8 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
         require_labels: False for prediction: labels may be missing, no split is chosen, a row without one is "test",
             and the table may be empty if no image is usable.
         max_pixels: images with more are set aside, unread.
+        unlabelled: further sources, whose images join the unlabelled training rows, whatever labels and splits they
+            have; CSV files (with the same ``path_column``), folders of images, ``.npz`` files or ``tfds:NAME``.
         progress: called as ``progress(done, total)`` while images are checked.
 
     Returns:
@@ -61,20 +64,23 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
         (('0', '1', '2'), 0)
     """
     source = source if isinstance(source, (str, os.PathLike)) else list(source)
-    source = source if isinstance(source, (str, os.PathLike)) else list(source)
+    unlabelled = [unlabelled] if isinstance(unlabelled, (str, os.PathLike)) else list(unlabelled)
     arguments = _arguments(locals())
     _refuse_options(kind, on_bad_image, labels_per_class, split_seed, label_seed, max_pixels)
-    entries = sources.read(source, columns=Columns(path_column, label_column, split_column, group_column),
-                           root=None if root is None else Path(root).expanduser(), class_names=class_names,
-                           require_labels=require_labels)
+    folder = None if root is None else Path(root).expanduser()
+    entries = sources.read(source, columns=Columns(path_column, label_column, split_column, group_column), root=folder,
+                           class_names=class_names, require_labels=require_labels)
+    added = additions.read(unlabelled, path_column=path_column, root=folder)
+    entries, *added = additions.of_one_form([entries, *added])
     notes = [*entries.notes, *_check_cells(entries, class_names, require_labels)]
-    usable = checking.check(entries, max_pixels=max_pixels, fail=on_bad_image == "fail",
-                            may_be_empty=not require_labels, progress=progress)
+    checks = {"max_pixels": max_pixels, "fail": on_bad_image == "fail", "progress": progress}
+    usable = checking.check(entries, may_be_empty=not require_labels, **checks)
     names, lost = labels.class_map(entries, usable.kept, class_names, require_labels)
     notes += [*usable.notes, *lost, *repeats.notes_on_contents(entries, usable.kept, usable.checksums)]
     policy = splits.Policy(choose=require_labels, seed=split_seed, labels_per_class=labels_per_class,
                            label_seed=label_seed)
-    return dataclasses.replace(_table(entries, usable, names, policy, notes), arguments=arguments)
+    table = dataclasses.replace(_table(entries, usable, names, policy, notes), arguments=arguments)
+    return additions.joined(table, added, **checks) if added else table
 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
@@ -86,9 +92,16 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
         value = changed[name]
         if not isinstance(value, (str, os.PathLike)):
             changed[name] = [os.path.abspath(item) for item in value]
-        elif not str(value).startswith("tfds:"):
-            changed[name] = os.path.abspath(os.path.expanduser(value))
+        else:
+            changed[name] = _absolute(value)
+    changed["unlabelled"] = [_absolute(value) for value in given["unlabelled"]]
+    if not changed["unlabelled"]:
+        del changed["unlabelled"]
     return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    return str(path) if str(path).startswith("tfds:") else os.path.abspath(os.path.expanduser(path))
 
 
 def _refuse_options(kind: str | None, on_bad_image: str, labels_per_class: int | None, split_seed: int, label_seed: int,

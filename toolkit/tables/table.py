@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from toolkit.tables.errors import TableError
 
-_ROW_FIELDS = ("inputs", "names", "labels", "splits", "groups", "rows", "checksums", "decoders", "sizes")
+_ROW_FIELDS = ("inputs", "names", "labels", "splits", "groups", "rows", "checksums", "decoders", "sizes",
+               "origins")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,6 +26,7 @@ class RejectedRow:
         label: "" if blank.
         reason: missing, empty, truncated, corrupt, not_an_image, directory, unreadable, too_large or unsupported.
         message: what is the matter, and what to do.
+        origin: the source of unlabelled images that it is of; "" for the table's own.
     """
 
     row: int
@@ -32,6 +35,7 @@ class RejectedRow:
     label: str
     reason: str
     message: str
+    origin: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,6 +63,8 @@ class Table:
         notes: sentences for the report.
         source: what the user named.
         arguments: of ``read_table``, JSON-ready: enough to read the same table again from anywhere on this machine.
+        origins: (n,) object, the source of unlabelled images that a row was added from, which its row number counts
+            in; "" for the table's own rows. None if nothing was added.
     """
 
     kind: str
@@ -78,6 +84,7 @@ class Table:
     notes: tuple[str, ...]
     source: str
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    origins: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in (*_ROW_FIELDS, "array"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,8 @@ class Validation:
 
 
 def fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: Plan,
-        validation: Validation | None = None) -> list[dict[str, Any]]:
+        validation: Validation | None = None, *, callbacks: Sequence[keras.callbacks.Callback] = ()
+        ) -> list[dict[str, Any]]:
     """Trains a compiled model and leaves it with the chosen weights.
 
     The weights before training are a candidate too (epoch 0, unless the plan says otherwise). Without validation rows,
@@ -70,10 +71,11 @@ def fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: P
         batches: first step -> infinite dataset that starts with the batch of that step.
         plan: length, seed and checkpoints.
         validation: rows that choose the epoch.
+        callbacks: of the method. An epoch that a resumed run goes on with begins again for them.
 
     Returns:
-        The history: a dict per epoch with epoch, seconds, learning_rate, loss, validation_accuracy,
-        validation_log_loss and chosen.
+        The history: a dict per epoch with epoch, seconds, learning_rate, loss, the model's own metrics,
+        validation_accuracy, validation_log_loss and chosen.
 
     Raises:
         Interrupted: on Ctrl-C, with the best weights so far in the model.
@@ -88,7 +90,8 @@ def fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: P
         while epoch < plan.epochs and not keeper.finished:
             end = epoch + 1 if step else plan.epochs  # first what is left of an epoch that was begun
             model.fit(batches(epoch * plan.steps_per_epoch + step), initial_epoch=epoch, epochs=end, verbose=0,
-                      steps_per_epoch=plan.steps_per_epoch - step, callbacks=[keeper], shuffle=False)
+                      steps_per_epoch=plan.steps_per_epoch - step, callbacks=[*callbacks, keeper],
+                      shuffle=False)
             epoch, step = end, 0
     except KeyboardInterrupt as interrupt:
         checkpoints.set_weights(model, keeper.best_weights)
@@ -172,9 +175,10 @@ class _Keeper(keras.callbacks.Callback):
             raise ToolkitError(f"The loss became {loss} in epoch {epoch + 1}: lower --learning-rate, or use "
                                f"--precision float32.")
         rate = float(np.asarray(self.model.optimizer.learning_rate))
+        own = {name: float(value) for name, value in logs.items() if name != "loss"}
         raw = checkpoints.get_state(self.model)
         self._use_average()
-        self._close_epoch(epoch + 1, {"learning_rate": rate, "loss": loss})
+        self._close_epoch(epoch + 1, {"learning_rate": rate, "loss": loss, **own})
         checkpoints.set_state(self.model, raw)
         self._print_epoch()
         patience = self.validation.patience if self.validation else None

@@ -2,7 +2,9 @@ r"""Gradient boosting of the log loss with stumps (two leaves) or small trees (1
 
 .. math:: p = \mathrm{softmax}(f_1 + \eta \sum_t h_t(x))
 
-with one tree a class and round t, by scikit-learn's ``HistGradientBoostingClassifier``. Fitting ends once the log loss
+with one tree a class and round t, by scikit-learn's ``HistGradientBoostingClassifier``; each split looks at a tenth of
+the features, at least thirty, and the sums of second derivatives in a leaf count one more, without which leaves of few
+rows of one class make the log loss of other rows rise early. Fitting ends once the log loss
 of held-out training rows has not fallen for fifty rounds, or after as many rounds as a budget of work allows. These
 fifty are kept: errors still fall while the log loss rises, and a temperature makes up for that. Small tables are fitted
 again on all rows with as many rounds; the details say which.
@@ -36,6 +38,8 @@ MIN_ROUNDS = 100  # before rows are left out instead
 UNTRIED_ROUNDS = 100
 MAX_ROWS_TO_FIT_AGAIN = 20_000
 MIN_ROWS = 2000
+PENALTY = 1.0  # on the values of leaves
+SHARE_OF_FEATURES, LEAST_FEATURES = 0.1, 30  # that a split looks at
 
 
 @dataclass(frozen=True)
@@ -155,11 +159,11 @@ def _fitted(kind: Trees, features: np.ndarray, labels: np.ndarray, groups: np.nd
     """The model, and what the report says of it."""
     held_out = choosing.on_all_rows(labels, groups, seed, num_folds=NUM_FOLDS)
     if held_out is None:
-        model = _model(kind, min(rounds, UNTRIED_ROUNDS), len(labels), seed).fit(features, labels)
+        model = _model(kind, min(rounds, UNTRIED_ROUNDS), features.shape, seed).fit(features, labels)
         return model, _told(model, labels, 0, 1.0, True, [choosing.TOO_FEW])
     fitted, out = held_out.pairs[0]
     out = out[np.isin(labels[out], labels[fitted])]
-    model = _model(kind, rounds, len(fitted), seed, early_stopping=True, n_iter_no_change=PATIENCE)
+    model = _model(kind, rounds, features[fitted].shape, seed, early_stopping=True, n_iter_no_change=PATIENCE)
     model.fit(features[fitted], labels[fitted], X_val=features[out], y_val=labels[out])
     converged = model.n_iter_ < rounds
     logs = np.log(np.maximum(model.predict_proba(features[out]), LEAST_PROBABILITY))
@@ -167,14 +171,18 @@ def _fitted(kind: Trees, features: np.ndarray, labels: np.ndarray, groups: np.nd
     if len(labels) > MAX_ROWS_TO_FIT_AGAIN:
         note = f"The {len(out):,} of the {len(labels):,} rows that told when to stop were not fitted."
         return model, _told(model, labels[fitted], len(out), found, converged, [note])
-    model = _model(kind, model.n_iter_, len(labels), seed).fit(features, labels)
+    model = _model(kind, model.n_iter_, features.shape, seed).fit(features, labels)
     return model, _told(model, labels, len(out), found, converged, [])
 
 
-def _model(kind: Trees, rounds: int, rows: int, seed: int, **options: int | bool) -> HistGradientBoostingClassifier:
+def _model(kind: Trees, rounds: int, shape: tuple[int, int], seed: int, **options: int | bool
+           ) -> HistGradientBoostingClassifier:
+    rows, width = shape
     return HistGradientBoostingClassifier(**{
         "learning_rate": kind.learning_rate, "max_leaf_nodes": kind.leaves, "max_iter": rounds,
-        "min_samples_leaf": int(np.clip(rows // 20, 1, 20)), "early_stopping": False, "random_state": seed, **options})
+        "min_samples_leaf": int(np.clip(rows // 20, 1, 20)), "l2_regularization": PENALTY,
+        "max_features": min(1.0, max(SHARE_OF_FEATURES, LEAST_FEATURES / width)), "early_stopping": False,
+        "random_state": seed, **options})
 
 
 def _told(model: HistGradientBoostingClassifier, fitted: np.ndarray, chosen_on: int, temperature: float,

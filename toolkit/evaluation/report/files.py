@@ -38,9 +38,11 @@ def write(output: Path, table: Table, probabilities: np.ndarray, report: Mapping
     names = table.class_names
     lines = prediction_lines(table, probabilities)
     write_csv(output / "predictions.csv", next(lines), lines)
-    rejected = (row for _, _, row in _in_input_order(table) if row is not None)
-    write_csv(output / "rejected.csv", ["row", "input", "reason", "message"],
-              ([row.row, row.input, row.reason, row.message] for row in rejected))
+    rejected = [row for _, _, row in _in_input_order(table) if row is not None]
+    rejected += [row for row in table.rejected if row.origin]
+    sources = [] if table.origins is None else ["source"]  # of added unlabelled images, whose rows count for themselves
+    write_csv(output / "rejected.csv", ["row", "input", "reason", "message", *sources],
+              ([row.row, row.input, row.reason, row.message, *([row.origin] if sources else [])] for row in rejected))
     write_csv(output / "splits.csv", ["row", "split"] + ["group"] * (table.groups is not None), _splits(table))
     write_json(output / "classes.json", list(names))
     columns = list(dict.fromkeys([*HISTORY_COLUMNS, *(key for epoch in history for key in epoch)]))
@@ -113,9 +115,13 @@ def _splits(table: Table) -> Iterator[list[Any]]:
 
 
 def _in_input_order(table: Table) -> Iterator[tuple[int, int, Any]]:
-    """Row number, index into the table and, for a rejected row, what is known of it (its index is -1)."""
-    entries = [(int(row), index, None) for index, row in enumerate(table.rows)]
-    entries += [(int(rejected.row), -1, rejected) for rejected in table.rejected]
+    """Row number, index into the table and, for a rejected row, what is known of it (its index is -1).
+
+    Images added from other sources are no rows of the input.
+    """
+    own = range(len(table)) if table.origins is None else np.flatnonzero(table.origins == "")
+    entries = [(int(table.rows[index]), int(index), None) for index in own]
+    entries += [(int(rejected.row), -1, rejected) for rejected in table.rejected if not rejected.origin]
     return iter(sorted(entries, key=lambda entry: entry[:2]))
 
 

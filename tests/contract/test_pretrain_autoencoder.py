@@ -1,0 +1,210 @@
+"""What an autoencoder run promises: the same bits again, resumed or not, on two devices; its files; its followers."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from recipes import fine_tune, linear_probe, pretrain_autoencoder, pseudo_label
+from toolkit.autoencoders import choices
+from toolkit.tables import Table, image_files, read_table
+from toolkit.training import Settings, loop
+
+pytestmark = pytest.mark.contract
+
+DENSE = dataclasses.replace(choices.DEFAULTS, image_size=16, epochs=3, batch_size=16, devices="cpu",
+                            backbone_options={"hidden": [12]})
+WHOLE = Settings(backbone="small_cnn", weights="none", image_size=16, epochs=2, batch_size=16, ema=0.0, devices="cpu",
+                 backbone_options={"filters": (4, 8), "dropout": 0.2})
+STACK = dataclasses.replace(DENSE, backbone_options={"hidden": [12, 6]})
+RUNS: dict[str, tuple[str, Settings, dict[str, Any]]] = {
+    "denoising": ("denoising", STACK, {}), "k-sparse": ("k-sparse", DENSE, {"kept": 3, "kept_factor": 2.0}),
+    "variational": ("variational", STACK, {}), "masked": ("masked", WHOLE, {})}
+
+
+@pytest.fixture(scope="module")
+def table(small_table: Path) -> Table:
+    return read_table(small_table)
+
+
+def run(name: str, table: Table, output: Path, **changes: Any) -> Path:
+    method, settings, own = RUNS[name]
+    pretrain_autoencoder.run(table, output=output, settings=settings, method=method, **{**own, **changes})
+    return output
+
+
+@pytest.fixture(scope="module", params=list(RUNS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def finished(name: str, table: Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(name, table, tmp_path_factory.mktemp("autoencoders") / "run")
+
+
+def weights(folder: Path) -> list[np.ndarray]:
+    return [w.numpy() for w in keras.saving.load_model(folder / "model.keras", compile=False).weights]
+
+
+def probabilities(folder: Path) -> np.ndarray:
+    return pd.read_csv(folder / "predictions.csv").filter(like="probability_").to_numpy(float)
+
+
+def assert_same(one: Path, other: Path) -> None:
+    for ours, theirs in zip(weights(one), weights(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(probabilities(one), probabilities(other))
+
+
+def test_same_seed_same_bits_whatever_the_test_labels_and_the_order_of_rows(
+        name: str, finished: Path, small_table: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(small_table, dtype=str, keep_default_na=False).sample(frac=1, random_state=1)
+    test = frame.index[frame["split"] == "test"]
+    frame.loc[test, "label"] = frame.loc[test[::-1], "label"].to_numpy()
+    other = small_table.with_name(f"{tmp_path.name}.csv")
+    frame.to_csv(other, index=False)
+    again = run(name, read_table(other), tmp_path / "again")
+    for ours, theirs in zip(weights(again), weights(finished), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    lines = [pd.read_csv(folder / "predictions.csv").sort_values("input").filter(like="probability_")
+             for folder in (again, finished)]
+    np.testing.assert_array_equal(*lines)
+
+
+def test_a_run_stopped_within_an_epoch_ends_in_the_same_bits(name: str, finished: Path, table: Table, tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = loop._Keeper.on_train_batch_end, []
+
+    def interrupted(keeper: loop._Keeper, batch: int, logs: dict | None = None) -> None:
+        keeper._pause = 0.0  # a checkpoint after every step
+        real(keeper, batch, logs)
+        calls.append(batch)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop._Keeper, "on_train_batch_end", interrupted)
+        run(name, table, tmp_path / "run")
+    assert_same(run(name, table, tmp_path / "run", resume=True), finished)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_the_report_has_its_controls_and_the_folder_its_files(name: str, finished: Path) -> None:
+    report = json.loads((finished / "report.json").read_text())
+    assert report["control"] == "logistic regression on codes before training" in report["baselines"]
+    assert any("principal components" in baseline for baseline in report["baselines"])
+    splits = report["reconstruction"]["splits"]
+    assert [splits[split]["rows"] for split in ("train", "validation", "test")] == [60, 24, 30]
+    assert splits["train"]["principal components"] <= splits["train"]["mean image"]
+    assert report["training"]["rows"] == 60 and report["training"]["method"] == RUNS[name][0]  # unlabelled ones too
+    names = {path.name for path in (finished / "pictures").iterdir()}
+    assert names == {"reconstructions.png", "codes.png", "activity.png", "losses.png", "exciting.png", "filters.png"}
+
+
+def test_the_errors_are_those_of_the_saved_model(finished: Path, table: Table) -> None:
+    model = keras.saving.load_model(finished / "model.keras", compile=False)
+    splits = json.loads((finished / "report.json").read_text())["reconstruction"]["splits"]
+    errors = []
+    for row in table.in_split("test"):
+        image = image_files.read(table.inputs[row])
+        errors.append(np.mean(((model(image[None])[0].numpy() - image) / 255) ** 2))
+    assert splits["test"]["autoencoder"] == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_the_files_need_nothing_of_this_package(finished: Path, table: Table) -> None:
+    code = f"""
+import sys, json
+class Refuse:
+    def find_spec(self, name, *_):
+        assert name.split(".")[0] not in ("toolkit", "recipes"), name
+sys.meta_path.insert(0, Refuse())
+import keras, numpy as np
+from PIL import Image
+image = np.asarray(Image.open({str(table.inputs[0])!r}).convert("RGB"))
+classifier, autoencoder = (keras.models.load_model({str(finished)!r} + "/" + name, compile=False)
+                           for name in ("classifier.keras", "model.keras"))
+print(json.dumps([classifier.predict(image[None], verbose=0)[0].tolist(), list(autoencoder(image[None]).shape)]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True, cwd="/").stdout
+    values, shape = json.loads(done.splitlines()[-1])
+    lines = pd.read_csv(finished / "predictions.csv").set_index("row")
+    expected = lines.loc[table.rows[0]].filter(like="probability_").to_numpy(float)
+    np.testing.assert_allclose(values, expected, atol=1e-5)
+    assert shape == [1, 16, 16, 3]
+
+
+def test_a_linear_probe_takes_it_as_backbone(finished: Path, table: Table, tmp_path: Path) -> None:
+    settings = Settings(backbone=str(finished), devices="cpu")
+    linear_probe.run(table, output=tmp_path / "probe", settings=settings)
+    np.testing.assert_allclose(probabilities(tmp_path / "probe"), probabilities(finished), atol=1e-6)
+
+
+@pytest.mark.parametrize("chosen", ["k-sparse", "denoising", "masked"])
+def test_it_is_fine_tuned_and_the_control_is_the_same_network_from_scratch(chosen: str, table: Table, tmp_path: Path
+                                                                           ) -> None:
+    folder = run(chosen, table, tmp_path / "run")
+    settings = Settings(backbone=str(folder), epochs=1, batch_size=16, reflect="no", devices="cpu")
+    tuned = fine_tune.run(table, output=tmp_path / "tuned", settings=settings)
+    scratch = fine_tune.run(table, output=tmp_path / "scratch", settings=dataclasses.replace(settings, weights="none"))
+    assert tuned["training"]["backbone"] == scratch["training"]["backbone"]
+    networks = [keras.saving.load_model(tmp_path / one / "model.keras", compile=False) for one in ("tuned", "scratch")]
+    assert [w.shape for w in networks[0].weights] == [w.shape for w in networks[1].weights]
+    pseudo_label.run(table, output=tmp_path / "pseudo", settings=settings, strong_copies=1, rounds=2)
+
+
+def test_a_table_without_labels_is_enough(table: Table, tmp_path: Path) -> None:
+    blank = dataclasses.replace(table, labels=np.full(len(table), -1), splits=np.full(len(table), "test", object))
+    folder = run("denoising", blank, tmp_path / "run")
+    report = json.loads((folder / "report.json").read_text())
+    assert "verdict" not in report and report["reconstruction"]["splits"]["train"]["rows"] == 103
+    lines = pd.read_csv(folder / "reconstructions.csv")
+    assert list(lines["row"]) == list(range(1, 115))
+    test = lines[lines["split"] == "test"]["squared_error"].mean()
+    assert report["reconstruction"]["splits"]["test"]["autoencoder"] == pytest.approx(test)
+    assert not (folder / "classifier.keras").exists()
+
+
+TWO_REPLICAS = """
+import sys, dataclasses
+import numpy as np
+from functools import partial
+from recipes import linear_probe, pretrain_autoencoder as recipe
+from toolkit.autoencoders import batches, choices, training
+from toolkit.models import backbones
+from toolkit.tables import read_table
+from toolkit.training import Settings, devices
+method, backbone = sys.argv[4].split(":")
+options = {"hidden": [8]} if backbone == "mlp" else {"filters": (4, 8), "dropout": 0.0}
+settings = Settings(backbone=backbone, weights="none", image_size=16, batch_size=12, optimizer="sgd", ema=0.0,
+                    learning_rate=0.001, epochs=1, devices=sys.argv[2], backbone_options=options)
+devices.strategy(settings.devices)
+table = read_table(sys.argv[1])
+build = partial(linear_probe.build_backbone, table, settings)
+images = batches.images(table, backbones.preprocessing(build()), 1)[table.in_split("train")]
+chosen = choices.chosen(method, tied=True, sparsity_target=0.05, kept=2, kept_factor=1.0, patch_size=4)
+found = training.train(images, build, recipe.objective(chosen), settings, None,
+                       hidden=options.get("hidden"), activation=choices.METHODS[method].activation)
+np.savez(sys.argv[3], *found.network.get_weights(), *found.decoder.get_weights())
+"""
+
+
+@pytest.mark.parametrize("case", ["sparse:mlp", "k-sparse:mlp", "variational:mlp", "masked:small_cnn"])
+def test_one_replica_and_two_agree(small_table: Path, tmp_path: Path, case: str) -> None:
+    """After five steps of SGD."""
+    found = {}
+    for devices in ("cpu", "cpu:2"):
+        path = tmp_path / f"{devices.replace(':', '-')}.npz"
+        subprocess.run([sys.executable, "-c", TWO_REPLICAS, small_table, devices, path, case], check=True)
+        with np.load(path) as archive:
+            found[devices] = [archive[name] for name in archive.files]
+    for one, two in zip(found["cpu"], found["cpu:2"], strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-5)
+

@@ -1,0 +1,200 @@
+"""The equations of the autoencoders on numbers made by hand, and what is refused."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recipes import pretrain_autoencoder as recipe
+from toolkit import ToolkitError
+from toolkit.autoencoders import choices, networks
+from toolkit.cli import autoencoders as commands
+from toolkit.tables import read_table
+from toolkit.training import Settings
+
+NUMBERS = {"tied": True, "corruption": "masking", "corruption_level": None, "sparsity_target": 0.1,
+           "penalty_weight": None, "kept": 2, "kept_factor": 2.0, "patch_size": 4}
+RANDOM = np.random.default_rng(0)
+
+
+def chosen(method: str, **changes: Any) -> choices.Choices:
+    return choices.chosen(method, **{**NUMBERS, **changes})
+
+
+def model(method: str, *, cross_entropy: bool = False, **changes: Any) -> recipe.Autoencoder:
+    encoder, decoder = networks.dense_pair(6, [4], activation="sigmoid", tied=False,
+                                           code_activation="linear" if method in ("variational", "k-sparse") else None,
+                                           code_width=8 if method == "variational" else None)
+    return recipe.Autoencoder(encoder, decoder, chosen(method, **changes), activation="sigmoid",
+                              cross_entropy=cross_entropy)
+
+
+def loss_of(network: recipe.Autoencoder, batch: dict[str, tf.Tensor]) -> float:
+    return float(network.compute_loss(x=batch, y_pred=network(batch)))
+
+
+# ---- Penalties ----------------------------------------------------------------------------------------------------
+
+
+def test_sparsity_is_the_divergence_of_bernoulli_variables() -> None:
+    codes = np.array([[0.2, 0.5], [0.4, 0.7]], np.float32)
+    expected = sum(0.05 * np.log(0.05 / mean) + 0.95 * np.log(0.95 / (1 - mean)) for mean in (0.3, 0.6))
+    assert float(recipe.sparsity(tf.constant(codes), 0.05)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "linear"])
+def test_contraction_is_the_squared_norm_of_the_jacobian(activation: str) -> None:
+    kernel, values = (tf.constant(RANDOM.normal(size=size).astype(np.float32)) for size in ((5, 3), (4, 5)))
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        codes = tf.keras.activations.get(activation)(values @ kernel)
+    jacobian = tape.batch_jacobian(codes, values)
+    expected = tf.reduce_sum(jacobian**2, axis=(1, 2))
+    np.testing.assert_allclose(recipe.contraction(codes, kernel, activation), expected, rtol=1e-4)
+
+
+def test_divergence_is_that_of_normal_distributions() -> None:
+    mean, variance = np.array([[0.0, 1.0]], np.float32), np.array([[1.0, 4.0]], np.float32)
+    found = recipe.divergence(tf.constant(mean), tf.math.log(variance))
+    assert found.numpy()[0] == pytest.approx(0.5 * (1 + 4 - np.log(4) - 1))
+    assert recipe.divergence(tf.zeros((1, 2)), tf.zeros((1, 2))).numpy()[0] == 0
+
+
+# ---- Losses -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cross_entropy", [True, False])
+def test_the_loss_is_the_mean_over_rows_of_sums_over_values(cross_entropy: bool) -> None:
+    network, target = model("plain", cross_entropy=cross_entropy), RANDOM.uniform(size=(3, 6)).astype(np.float32)
+    values = network.decoder(network.encoder(target)).numpy()
+    shares = 1 / (1 + np.exp(-values))
+    errors = -(target * np.log(shares) + (1 - target) * np.log(1 - shares)) if cross_entropy else (target - values)**2
+    batch = {"input": tf.constant(target), "target": tf.constant(target)}
+    assert loss_of(network, batch) == pytest.approx(errors.sum(axis=1).mean(), rel=1e-5)
+
+
+def test_the_penalty_is_added_with_its_weight() -> None:
+    target = tf.constant(RANDOM.uniform(size=(5, 6)).astype(np.float32))
+    for method in ("sparse", "contractive"):
+        network, without = model(method, penalty_weight=2.0), None
+        batch = {"input": target, "target": target}
+        codes = network.encoder(target)
+        penalty = recipe.sparsity(codes, 0.1) if method == "sparse" else \
+            tf.reduce_mean(recipe.contraction(codes, network.encoder.layers[-1].kernel, "sigmoid"))
+        found = loss_of(network, batch)
+        network.chosen = dataclasses.replace(network.chosen, penalty_weight=0.0)
+        without = loss_of(network, batch)
+        assert found - without == pytest.approx(2 * float(penalty), rel=1e-3)
+
+
+def test_only_hidden_patches_count_in_masked_autoencoding() -> None:
+    network, target = model("masked"), tf.constant(RANDOM.uniform(size=(2, 6)).astype(np.float32))
+    hidden = tf.constant([[1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]], tf.float32)
+    values = network.decoder(network.encoder(target))
+    batch = {"input": target, "target": target, "hidden": hidden}
+    assert loss_of(network, batch) == pytest.approx(float(tf.reduce_sum((values - target)[0, :2]**2)) / 2, rel=1e-5)
+
+
+def test_gradients_flow_through_the_kept_codes_only() -> None:
+    codes = tf.constant([[3.0, -1.0, 2.0, 0.5]])
+    with tf.GradientTape() as tape:
+        tape.watch(codes)
+        found = recipe.keep_largest(codes, tf.constant([2]), 3)
+    assert found.numpy().tolist() == [[3, 0, 2, 0]]
+    assert tape.gradient(found, codes).numpy().tolist() == [[1, 0, 1, 0]]
+
+
+def test_variational_codes_are_drawn_around_their_mean() -> None:
+    network, target = model("variational"), tf.constant(RANDOM.uniform(size=(2, 6)).astype(np.float32))
+    mean, log_variance = tf.split(network.encoder(target), 2, axis=1)
+    noise = tf.constant(RANDOM.normal(size=(2, 4)).astype(np.float32))
+    expected = network.decoder(mean + tf.exp(0.5 * log_variance) * noise)
+    found = network({"input": target, "target": target, "noise": noise})
+    np.testing.assert_allclose(found["values"], expected, atol=1e-6)
+    np.testing.assert_allclose(found["penalty"], recipe.divergence(mean, log_variance), atol=1e-6)
+
+
+# ---- What a step is given -----------------------------------------------------------------------------------------
+
+
+def drawn(method: str, step: int, **changes: Any) -> dict[str, np.ndarray]:
+    draw = recipe.drawn(chosen(method, **changes), 200, 100, (4, 4, 1))
+    target = tf.constant(RANDOM.uniform(0.1, 0.9, (3, 16)).astype(np.float32))
+    found = draw(target, tf.constant([1, step], tf.int64), tf.constant(step, tf.int64))
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def test_k_falls_linearly_over_the_first_half() -> None:
+    assert [drawn("k-sparse", step, kept=20)["kept"][0] for step in (0, 25, 50, 99)] == [100, 60, 20, 20]
+    assert drawn("k-sparse", 0, kept=150)["kept"].tolist() == [150] * 3
+
+
+def test_the_target_stays_clean() -> None:
+    batch = drawn("denoising", 1, corruption_level=0.5)
+    assert (batch["target"] > 0).all() and (batch["input"] == 0).any()
+    assert drawn("plain", 1)["input"].min() > 0
+
+
+def test_hidden_patches_show_grey() -> None:
+    batch = drawn("masked", 2, patch_size=2, corruption_level=0.5)
+    assert (batch["hidden"].sum(axis=1) == 8).all()
+    assert (batch["input"][batch["hidden"] == 1] == 0.5).all()
+    np.testing.assert_array_equal(batch["input"][batch["hidden"] == 0], batch["target"][batch["hidden"] == 0])
+
+
+# ---- Options ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"method": "magic"}, "must be one of plain"), ({"corruption": "dust"}, "must be one of masking"),
+    ({"corruption_level": 2.0}, "between 0 and 1"), ({"kept": 0}, "kept is 0"), ({"penalty_weight": -1}, "penalty"),
+    ({"method": "contractive", "jointly": True}, "one layer")])
+def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ToolkitError, match=message):
+        choices.chosen(**{"method": "plain", **NUMBERS, **changes})
+
+
+@pytest.mark.parametrize(("method", "settings", "message"), [
+    ("k-sparse", Settings(backbone="small_cnn", weights="none"), "fully connected"),
+    ("sparse", dataclasses.replace(choices.DEFAULTS, backbone_options={"activation": "relu"}), "sigmoid"),
+    ("k-sparse", dataclasses.replace(choices.DEFAULTS, backbone_options={"activation": "relu"}), "units are linear"),
+    ("plain", dataclasses.replace(choices.DEFAULTS, backbone_options={"batch_normalisation": True}), "leave it out")])
+def test_what_a_method_cannot_train_is_refused(method: str, settings: Settings, message: str) -> None:
+    with pytest.raises(ToolkitError, match=message):
+        choices.with_layers(settings, method)
+
+
+def test_the_run_knows_its_layers() -> None:
+    found = choices.with_layers(choices.DEFAULTS, "denoising").backbone_options
+    assert found == {"hidden": [1000], "dropout": 0.0, "activation": "relu"}
+    found = choices.with_layers(choices.DEFAULTS, "k-sparse")
+    assert choices.with_layers(found, "k-sparse") == found  # as rerun does
+
+
+def test_epochs_follow_from_the_number_of_images() -> None:
+    assert [choices.for_images(choices.DEFAULTS, count).epochs for count in (100, 60_000, 10**6)] == [1000, 50, 10]
+    assert choices.for_images(dataclasses.replace(choices.DEFAULTS, epochs=3), 100).epochs == 3
+
+
+def test_a_table_of_test_rows_gets_training_rows(small_table: Path) -> None:
+    table = read_table(small_table)
+    alone = dataclasses.replace(table, splits=np.full(len(table), "test", object))
+    found = choices.with_training_rows(alone, 0)
+    assert (found.splits == "test").sum() == 11 and (found.splits == "train").sum() == 103
+    assert choices.with_training_rows(table, 0) is table
+    with pytest.raises(ToolkitError, match="at least 2"):
+        choices.with_training_rows(alone.select(np.arange(2)), 0)
+
+
+def test_the_command_offers_what_the_recipe_knows() -> None:
+    from toolkit.autoencoders import corruptions, similar
+
+    assert set(commands.METHODS) == set(choices.METHODS)
+    assert commands.CORRUPTIONS == tuple(corruptions.CORRUPTIONS) and commands.METRICS == similar.METRICS
+    assert commands.DEFAULTS == {name: getattr(choices.DEFAULTS, name) for name in commands.DEFAULTS}
+    defaults = {option.name: option.default for option in commands.pretrain_autoencoder.params}
+    for name in ("method", "tied", "corruption", "sparsity_target", "kept", "kept_factor", "patch_size", "jointly"):
+        assert defaults[name] == recipe.run.__kwdefaults__[name]

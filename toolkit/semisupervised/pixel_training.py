@@ -1,0 +1,195 @@
+"""How a method in pixel space and its control are trained: from the same start, with the same length and rates."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from toolkit import inputs
+from toolkit.evaluation.baselines import LinearClassifier
+from toolkit.models import backbones, classifiers
+from toolkit.semisupervised import class_shares, pixel_controls, pixel_models, pixel_stages, pixel_views
+from toolkit.tables import Table
+from toolkit.training import Settings, calibration, checkpoints, devices, loop, plans, run_folders, streams
+
+STEPS, EPOCHS = 1500, 10
+AVERAGE_OVER = 0.1  # of the steps: the length of the moving average of the weights
+METHOD_SHARE = 0.7  # of the time limit; the rest is the control's
+
+
+@dataclass(frozen=True, eq=False)
+class PixelRecipe:
+    """What one recipe brings.
+
+    Attributes:
+        title: in words, for the report.
+        model: (classifier, total_steps=, num_unlabelled=, hints=) -> its ``PoolModel``.
+        views: (settings, reflect) -> how the unlabelled images are shown.
+        steps: gradient steps of the method, and of its control.
+        epochs: parts of the training, each followed by validation.
+        loss: of the control on logits and one-hot labels; None: cross-entropy, smoothed as the settings say.
+        callbacks: what they may want to know -> those of the method's training; None: it has none.
+        facts: for the report's ``training``.
+    """
+
+    title: str
+    model: Callable[..., pixel_models.PoolModel]
+    views: Callable[[Settings, bool], pixel_views.Views]
+    steps: int = STEPS
+    epochs: int = EPOCHS
+    loss: keras.losses.Loss | None = None
+    callbacks: Callable[[pixel_models.Start], Sequence[keras.callbacks.Callback]] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def ready(settings: Settings, num_rows: int, steps: int) -> Settings:
+    """The settings with what depends on the length filled in: rates by all rows, no smoothing, a long average.
+
+    Smoothed labels would hold confidence below the thresholds of the weight rules.
+
+    Args:
+        settings: as asked for.
+        num_rows: labelled and unlabelled training rows.
+        steps: gradient steps.
+    """
+    smoothing = settings.label_smoothing or 0.0
+    average = settings.ema and 1 - 1 / max(2.0, AVERAGE_OVER * steps)
+    return dataclasses.replace(settings.for_rows(num_rows), label_smoothing=smoothing, ema=average)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained method: weights of its classifier, the history, and the model, which knows what it would teach."""
+
+    weights: list[np.ndarray]
+    history: list[dict[str, Any]]
+    model: pixel_models.PoolModel
+
+
+class Trainer:
+    """Trains method and control with the same network, length, rates and seeds.
+
+    Args:
+        table: of images, with labelled training rows.
+        folder: of the run, for checkpoints.
+        settings: from ``ready``.
+        recipe: the method.
+        pool: (p,) the unlabelled rows to learn from.
+        build: () -> a backbone, always with the same weights.
+        compile_: (classifier, settings, plan, unfreeze=, probe=), as ``fine_tune.compile_member``.
+        probe: the head that the control starts with, and the method unless there is a stage; None: random.
+        stage: in feature space, whose head the method starts with; None: there was none.
+        mirrored: from ``reflection.decide``.
+    """
+
+    def __init__(self, table: Table, folder: run_folders.RunFolder, settings: Settings, recipe: PixelRecipe,
+                 pool: np.ndarray, *, build: Callable[[], keras.Model], compile_: Callable[..., None],
+                 probe: LinearClassifier | None, stage: pixel_stages.Stage | None, mirrored: Mapping[str, Any]) -> None:
+        self.table, self.folder, self.settings, self.recipe, self.pool = table, folder, settings, recipe, pool
+        self.build, self.compile, self.probe, self.stage, self.mirrored = build, compile_, probe, stage, mirrored
+        steps = math.ceil(recipe.steps / recipe.epochs)
+        self.plan = plans.Plan(steps, math.ceil(recipe.steps / steps), settings.seed, folder.checkpoints / "method",
+                               recipe.title, from_start=not settings.from_scratch)
+        self.preprocessing = backbones.preprocessing(build())
+        self.views = recipe.views(settings, mirrored["reflect"])
+        self.cached = False
+
+    def _classifier(self, name: str = "classifier") -> keras.Model:
+        """A network with the weights it starts from, and a random head."""
+        backbone = self.build()  # seeds all that is random after it
+        return classifiers.with_head(backbones.network(backbone), len(self.table.class_names),
+                                     dropout=self.settings.dropout, name=name)
+
+    def _compile(self, classifier: keras.Model, probe: LinearClassifier | None) -> None:
+        self.compile(classifier, self.settings, self.plan, unfreeze="all" if probe is None else "probe-first",
+                     probe=probe)
+        if self.recipe.loss is not None:
+            classifier.compile(optimizer=classifier.optimizer, loss=self.recipe.loss)
+
+    def method(self) -> Trained:
+        """Trains the method; a time limit shortens the plan for the control too."""
+        stage, probe = self.stage, self.probe if self.stage is None else self.stage.head
+        batches = pixel_views.batches(self.table, self.pool, self.preprocessing, self.settings, self.views,
+                                      reflect=self.mirrored["reflect"], seed=self.settings.seed)
+        validation = streams.validation(self.table, self.preprocessing, self.settings)
+        hints = None if stage is None or stage.judgement.fall_back else (stage.labels, stage.weights)
+        with devices.strategy(self.settings.devices).scope():
+            classifier = self._classifier()
+            self._compile(classifier, probe)
+            model = self._pool_model(classifier, hints)
+            if self.settings.time_limit is not None or self.settings.find_learning_rate:
+                self._calibrate(model, batches, validation)
+                self._compile(classifier, probe)  # the schedule's length has changed
+                model = self._pool_model(classifier, hints)
+        history = inputs.explained(self.table, lambda: loop.fit(model, batches, self.plan, validation,
+                                                                callbacks=self._callbacks()))
+        return Trained(checkpoints.get_weights(classifier), history, model)
+
+    def _pool_model(self, classifier: keras.Model, hints: pixel_models.Hints | None) -> pixel_models.PoolModel:
+        model = self.recipe.model(classifier, total_steps=self.plan.total_steps, num_unlabelled=len(self.pool),
+                                  hints=hints)
+        model.compile(optimizer=classifier.optimizer, jit_compile=False)
+        return model
+
+    def _calibrate(self, model: keras.Model, batches: calibration.Batches, validation: loop.Validation | None) -> None:
+        judge = (lambda: validation.scores(model)) if validation else (lambda: None)
+        limit = self.settings.time_limit and METHOD_SHARE * self.settings.time_limit
+        self.plan, found = calibration.calibrate(
+            model, batches, self.plan, dataclasses.replace(self.settings, time_limit=limit), end_epoch=judge,
+            num_rows=len(self.table))
+        self.settings = dataclasses.replace(self.settings, learning_rate=found.learning_rate)
+
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
+        """The alarms, and those of the recipe."""
+        shares = class_shares.of_labels(self.table.labels[self.table.labelled("train")], len(self.table.class_names))
+        seen = self.settings.batch_size * self.views.per_label / (1 - pixel_models.MASS_MOMENTUM)
+        images = inputs.evaluation_batches(self.table, self.pool, preprocessing=self.preprocessing,
+                                           batch_size=self.settings.batch_size)
+        start = pixel_models.Start(self.settings.from_scratch, self.plan.steps_per_epoch, shares, images)
+        own = self.recipe.callbacks(start) if self.recipe.callbacks else ()
+        return [pixel_models.Alarms(shares, self.table.class_names, int(seen)), *own]
+
+    def control(self) -> list[np.ndarray]:
+        """The weights of the control."""
+        plan = dataclasses.replace(self.plan, folder=self.folder.checkpoints / "control", title="the control")
+        with devices.strategy(self.settings.devices).scope():
+            classifier = self._classifier()
+            self._compile(classifier, self.probe)
+        reflect = self.mirrored["reflect"]
+        settings = dataclasses.replace(self.settings, time_limit=None, mixup=0.0)
+
+        def train() -> list[np.ndarray]:
+            batches = streams.labelled(self.table, self.preprocessing, settings, reflect=reflect, seed=settings.seed)
+            validation = streams.validation(self.table, self.preprocessing, settings)
+            inputs.explained(self.table, lambda: loop.fit(classifier, batches, plan, validation))
+            return checkpoints.get_weights(classifier)
+
+        facts = {"settings": settings.describe(), "steps": plan.total_steps, "epochs": plan.epochs, "reflect": reflect,
+                 "preprocessing": repr(self.preprocessing), "loss": getattr(self.recipe.loss, "name", "")}
+        found, self.cached = pixel_controls.weights(self.table, facts, checkpoints.get_weights(classifier), train)
+        return found
+
+    def saved(self, weights: list[np.ndarray]) -> keras.Model:
+        """A classifier from image to probabilities, on one device, with these weights.
+
+        Where images may be mirrored, it averages those of the image and of its mirror image, as in feature space.
+        """
+        plain = self._classifier("member_0")
+        checkpoints.set_weights(plain, weights)
+        views = max(self.settings.test_views, 1 + self.mirrored["reflect"])
+        return classifiers.assemble([plain], self.preprocessing, test_views=views)
+
+    def facts(self) -> dict[str, Any]:
+        """For the report's ``training``."""
+        size, per_label, steps = self.settings.batch_size, self.views.per_label, self.plan.total_steps
+        return {"rows": len(self.table.labelled("train")), "pool": len(self.pool),
+                **backbones.facts(self.build()), "mirrored": dict(self.mirrored),
+                **self.recipe.facts, "steps": steps, "batch": f"{size} + {size * per_label}",
+                "image_passes": steps * size * (1 + 2 * per_label), "learning_rate": self.settings.learning_rate,
+                "moving_average": self.settings.ema, "control_from_cache": self.cached}
