@@ -12,7 +12,7 @@ INSTALL = $(IN_VENV) -m pip install --quiet --disable-pip-version-check
 help:
 	@echo "make venv   create .venv and install the toolkit into it, editable"
 	@echo "make demo   fine-tune the embedded backbone on 100 labelled handwritten digits, in runs/demo-N"
-	@echo "make test   the default tests, then the contract tests (pytest -m contract)"
+	@echo "make test   the default tests, then the contract tests (pytest -m \"contract and not slow\")"
 	@echo "make clean  remove what make and the tests wrote, except .venv and runs"
 	@echo "A Python of your choice: make PYTHON=/path/to/python3.11 venv (only before .venv exists)"
 
@@ -50,7 +50,7 @@ demo: .venv/installed
 
 test: .venv/installed-test
 	$(IN_VENV) -m pytest --quiet
-	$(IN_VENV) -m pytest --quiet -m contract
+	$(IN_VENV) -m pytest --quiet -m "contract and not slow"
 
 clean:
 	rm -rf build dist toolkit.egg-info .pytest_cache .hypothesis data/digits/images data/digits/digits.csv

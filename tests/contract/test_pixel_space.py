@@ -21,8 +21,8 @@ from toolkit.training import Settings, loop, plans
 
 pytestmark = pytest.mark.contract
 
-SETTINGS = Settings(backbone="small_cnn", weights="none", image_size=16, batch_size=8, dropout=0.2, reflect="no",
-                    devices="cpu", backbone_options={"filters": (4, 8)})
+SETTINGS = Settings(backbone="mlp", weights="none", image_size=16, batch_size=8, dropout=0.2, reflect="no",
+                    devices="cpu", backbone_options={"hidden": (8,)})
 METHODS: dict[str, Callable[..., dict[str, Any]]] = {
     "fix_match": partial(fix_match.run, rule="flexmatch", steps=12, per_label=1),
     "rounds": partial(pseudo_label.run, rounds=3, steps=12, per_label=1),
@@ -52,14 +52,17 @@ def probabilities(folder: Path) -> np.ndarray:
     return pd.read_csv(folder / "predictions.csv").filter(like="probability_").to_numpy(float)
 
 
-def test_one_replica_and_two_agree(small_table: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("methods", [
+    ("flexmatch", "mean_teacher"),
+    pytest.param(("fix_match", "pseudo_label", "lee", "mix_match", "virtual_adversarial"), marks=pytest.mark.slow)])
+def test_one_replica_and_two_agree(methods: tuple[str, ...], small_table: Path, tmp_path: Path) -> None:
     """After five steps of SGD, with all that a method remembers."""
     for devices in ("cpu", "cpu:2"):
         (tmp_path / devices).mkdir()
         script = Path(__file__).with_name("two_replicas.py")
-        subprocess.run([sys.executable, script, small_table, devices, tmp_path / devices], check=True)
+        subprocess.run([sys.executable, script, small_table, devices, tmp_path / devices, *methods], check=True)
     files = sorted((tmp_path / "cpu").glob("*.npz"))
-    assert len(files) == 7
+    assert [path.stem for path in files] == sorted(methods)
     for path in files:
         with np.load(path) as one, np.load(tmp_path / "cpu:2" / path.name) as two:
             for name in one.files:

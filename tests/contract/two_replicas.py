@@ -1,4 +1,4 @@
-"""Trains every method in pixel space for five steps of SGD: `python two_replicas.py TABLE DEVICES OUTPUT`."""
+"""Trains methods in pixel space for five steps of SGD: `python two_replicas.py TABLE DEVICES OUTPUT NAME...`."""
 
 import dataclasses
 import importlib
@@ -25,7 +25,6 @@ OWN = {"fix_match": {"rule": "adamatch", "unlabelled_weight": 1.0, "strength": 1
 MODULES = {"flexmatch": "fix_match", "lee": "pseudo_label"}
 
 
-
 def state(name: str, table: Table, settings: Settings, output: Path) -> list[np.ndarray]:
     """All variables after the training."""
     recipe = importlib.import_module(f"recipes.{MODULES.get(name, name)}").in_pixels(steps=5, per_label=2, **OWN[name])
@@ -42,5 +41,5 @@ if __name__ == "__main__":
     settings = dataclasses.replace(SETTINGS, devices=sys.argv[2])
     table, output = read_table(sys.argv[1]), Path(sys.argv[3])
     devices.strategy(settings.devices)
-    for name in OWN:
+    for name in sys.argv[4:]:
         np.savez(output / f"{name}.npz", *state(name, table, settings, output / name))
