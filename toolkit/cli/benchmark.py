@@ -60,6 +60,7 @@ def _measuring(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(cls=options.Command, short_help="Is the deep model worth it? Baselines and recipes in one table.")
 @options.table
+@options.unlabelled
 @options.option("--seeds", family=_ROWS, type=click.IntRange(1, 1000), metavar="N", default=1,
                 help="How often what depends on a seed is repeated, splits that the table does not name included.")
 @_measuring
@@ -84,6 +85,7 @@ def benchmark(ctx: click.Context, table: str, seeds: int, output: str, resume: b
 
 @click.command("learning-curve", cls=options.Command, short_help="Error against the number of labels.")
 @options.table
+@options.unlabelled
 @options.option("--labels", family=_ROWS, type=Labels(), default="1,2,5,10,20,50,all", metavar="N,N...",
                 help="Training labels a class that are kept.")
 @options.option("--seeds", family=_ROWS, type=click.IntRange(1, 1000), metavar="N", default=3,
