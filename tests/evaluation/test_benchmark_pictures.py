@@ -10,7 +10,8 @@ from toolkit import ToolkitError
 from toolkit.evaluation import benchmark_pictures
 
 REPORT: dict[str, Any] = {"source": "t$x$.csv", "rows": [
-    {"name": "majority class", "kind": "plain", "failure": "", "error": 0.9, "interval95": [0.85, 0.93], "seconds": 0.0},
+    {"name": "majority class", "kind": "plain", "failure": "", "error": 0.9, "interval95": [0.85, 0.93],
+     "seconds": 0.0},
     {"name": "_$net$ \N{SNOWMAN}", "kind": "network", "failure": "", "error": 0.005, "interval95": [0.001, 0.01],
      "seconds": 900.0},
     {"name": "none", "kind": "network", "failure": "out of memory"},

@@ -19,7 +19,8 @@ def row(name: str, accuracy: float, *, kind: str = "plain", seeds: int = 1, vali
     """A row that is right on the first share of the test rows, rolled by ``shift`` and by the seed."""
     hits = [np.roll(np.arange(COUNT) < accuracy * COUNT, shift + seed) for seed in range(seeds)]
     return {"name": name, "kind": kind, "hits": hits, "validation": [validation] * seeds,
-            "labels_only": [labels_only] * seeds, "seconds": [3.0] * seeds, "peak_memory_gb": [0.5 + seed for seed in range(seeds)], "published": None, "failure": "", **more}
+            "labels_only": [labels_only] * seeds, "seconds": [3.0] * seeds,
+            "peak_memory_gb": [0.5 + seed for seed in range(seeds)], "published": None, "failure": "", **more}
 
 
 def built(*rows: dict[str, Any], seeds: int = 1) -> dict[str, Any]:

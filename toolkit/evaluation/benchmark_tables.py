@@ -39,8 +39,9 @@ def build(measured: Sequence[Mapping[str, Any]], tests: TestRows) -> dict[str, A
 
     Returns:
         JSON-ready dict: rows (each with error, deviation, interval95 of the error, worst_error, seeds,
-        validation_error, labels_only_error, seconds (mean), peak_memory_gb (largest)), seeds, test_rows, same_test_rows,
-        best_on_validation, labels_only (name of the row that "unlabelled" rows are held against, or None), comparisons {name of the second: [first, difference of the accuracies (first minus second),
+        validation_error, labels_only_error, seconds (mean), peak_memory_gb (largest)), seeds, test_rows,
+        same_test_rows, best_on_validation, labels_only (name of the row that "unlabelled" rows are held against, or
+        None), comparisons {name of the second: [first, difference of the accuracies (first minus second),
         interval95, p_value, p_value_holm, seeds, mcnemar]}, verdict {code, sentence, sentences}.
     """
     alive = [row for row in measured if not row["failure"]]
@@ -58,7 +59,8 @@ def build(measured: Sequence[Mapping[str, Any]], tests: TestRows) -> dict[str, A
 
 def _row(row: Mapping[str, Any], tests: TestRows) -> dict[str, Any]:
     """A line of the table."""
-    kept = {key: value for key, value in row.items() if key not in ("hits", "validation", "labels_only", "seconds", "peak_memory_gb")}
+    of_seeds = ("hits", "validation", "labels_only", "seconds", "peak_memory_gb")
+    kept = {key: value for key, value in row.items() if key not in of_seeds}
     if row["failure"]:
         return kept
     found = repetitions.accuracy(row["hits"], tests)
@@ -71,7 +73,8 @@ def _row(row: Mapping[str, Any], tests: TestRows) -> dict[str, Any]:
                                for own in (row["validation"], row["labels_only"]))
     return {**kept, "error": 1 - found["mean"], "deviation": found["deviation"], "interval95": [1 - high, 1 - low],
             "worst_error": 1 - found["worst"], "seeds": found["seeds"], "validation_error": validation,
-            "labels_only_error": labels_only, "seconds": float(np.mean(row["seconds"])), "peak_memory_gb": max(row["peak_memory_gb"]), "runs": runs}
+            "labels_only_error": labels_only, "seconds": float(np.mean(row["seconds"])),
+            "peak_memory_gb": max(row["peak_memory_gb"]), "runs": runs}
 
 
 def _best_on_validation(rows: Sequence[Mapping[str, Any]]) -> str | None:

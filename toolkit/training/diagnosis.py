@@ -51,8 +51,8 @@ def findings(devices: str = "auto") -> list[dict[str, Any]]:
     """
     looks: dict[str, Callable[[], Finding]] = {
         "versions": _versions, "extras": _extras, "GPU": gpu, "device": lambda: _device(devices), "memory": _memory,
-        "cache": lambda: _disk("cache", toolkit.cache_folder()), "this folder": lambda: _disk("this folder", Path.cwd()),
-        "weights": _weights}
+        "cache": lambda: _disk("cache", toolkit.cache_folder()),
+        "this folder": lambda: _disk("this folder", Path.cwd()), "weights": _weights}
     found = []
     for name, look in looks.items():
         try:

@@ -75,7 +75,8 @@ def build(settings: Settings, *, total_steps: int, rates: Mapping[str, Rate] | N
     kind, arguments = kinds[settings.optimizer]
     return _layerwise(kind)(
         rates=rates or {}, decay=settings.decay, l2=settings.l2, max_norm=settings.max_norm,
-        learning_rate=schedule(settings, total_steps), use_ema=settings.ema > 0, ema_momentum=settings.ema or 0.99, **arguments)
+        learning_rate=schedule(settings, total_steps), use_ema=settings.ema > 0, ema_momentum=settings.ema or 0.99,
+        **arguments)
 
 
 def _layerwise(kind: type["keras.Optimizer"]) -> type["keras.Optimizer"]:
