@@ -73,7 +73,8 @@ class Stopped(BaseException):
     """In place of SIGKILL."""
 
 
-@pytest.mark.parametrize("method", ["fix_match", "rounds", "mean_teacher"])
+@pytest.mark.parametrize("method", ["fix_match", *(pytest.param(method, marks=pytest.mark.slow)
+                                                  for method in ("rounds", "mean_teacher"))])
 def test_a_stopped_run_ends_as_one_that_never_stopped(method: str, without_validation: Table, tmp_path: Path,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped within an epoch, and while the control is trained, each time with another cache."""
@@ -142,7 +143,8 @@ def earlier(table: Table, tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "model.keras")
 
 
-@pytest.mark.parametrize("method", ["fix_match", "rounds", "mix_match"])
+@pytest.mark.parametrize("method", ["rounds", *(pytest.param(method, marks=pytest.mark.slow)
+                                               for method in ("fix_match", "mix_match"))])
 def test_both_begins_where_feature_space_ends(method: str, table: Table, earlier: str, tmp_path: Path) -> None:
     report = run(method, table, tmp_path / "run", space="both", weights=earlier, learning_rate=1e-8, ema=0.0)
     stage = json.loads((tmp_path / "run" / "features" / "report.json").read_text())

@@ -197,8 +197,8 @@ np.savez(sys.argv[3], *found.network.get_weights(), *found.decoder.get_weights()
 
 
 @pytest.mark.parametrize("case", [
-    "k-sparse:mlp", "masked:small_cnn",
-    *(pytest.param(case, marks=pytest.mark.slow) for case in ("sparse:mlp", "variational:mlp"))])
+    "k-sparse:mlp",
+    *(pytest.param(case, marks=pytest.mark.slow) for case in ("sparse:mlp", "variational:mlp", "masked:small_cnn"))])
 def test_one_replica_and_two_agree(small_table: Path, tmp_path: Path, case: str) -> None:
     """After five steps of SGD."""
     found = {}
