@@ -16,8 +16,7 @@ References:
 
 from __future__ import annotations
 
-import functools
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,10 @@ import tensorflow as tf
 from recipes import fine_tune, linear_probe
 from toolkit import ToolkitError
 from toolkit.evaluation.baselines import LinearClassifier
-from toolkit.semisupervised import feature_runs, pixel_models, pixel_runs, pixel_views, weight_rules
+from toolkit.semisupervised import feature_runs, pixel_models, pixel_runs, pixel_views, spaces, weight_rules
 from toolkit.semisupervised.trials import Fit, Problem
 from toolkit.tables import Table
-from toolkit.training import Settings, devices, run_folders
+from toolkit.training import Settings
 
 STEPS = 1000
 LABELLED_BATCH, UNLABELLED_BATCH = 64, 448  # the paper's
@@ -96,7 +95,7 @@ def _extended(values: np.ndarray) -> np.ndarray:
     return np.concatenate([SCALE * values, np.full((*values.shape[:-1], 1), SCALE, np.float32)], axis=-1)
 
 
-@functools.cache
+@cache
 def _graph(width: int, num_classes: int) -> tf.types.experimental.PolymorphicFunction:
     """``_train`` for one width and number of classes: other numbers of rows need no new graph."""
     return tf.function(_train, reduce_retracing=True)
@@ -231,25 +230,17 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), ru
         raise ToolkitError(f"rule is {rule!r}; it must be one of {', '.join(weight_rules.RULES)}.")
     own = {"rule": rule, "strong_copies": strong_copies}
     of_pixels = {"per_label": per_label, "unlabelled_weight": unlabelled_weight, "strength": strength}
-    options = {**settings.describe(), **own, **of_pixels, "steps": steps, "scales": scales, "space": space}
-    with run_folders.begin(output, "fix_match", table, options, resume=resume) as folder:
-        if folder.finished:
-            return folder.report
-        settings = pixel_runs.check(space, settings)
-        devices.strategy(settings.devices)
-        build = partial(linear_probe.build_backbone, table, settings)
-        backbone = build()
-        features = space == "features" or not settings.from_scratch
-        controls = linear_probe.fit_controls(table, backbone if features else None, settings)
-        if space != "features":
-            stage = partial(run, table, settings=settings, resume=True, scales=1, **own) if space == "both" else None
-            recipe = in_pixels(rule=rule, steps=steps or pixel_runs.STEPS, **of_pixels)
-            return pixel_runs.learn(table, folder, settings, recipe, controls=controls, build=build,
-                                    compile_=fine_tune.compile_member, stage=stage)
-        steps = steps or STEPS
-        recipe = feature_runs.Recipe(
-            title="fix-match", method=partial(consistent, rule=rule, steps=steps), candidates=CANDIDATES,
-            control=partial(labels_only, steps=steps), control_candidates=CONTROLS, strong_copies=strong_copies,
-            facts={"rule": rule, "steps": steps, "batch": f"{LABELLED_BATCH} + {UNLABELLED_BATCH}"})
-        return feature_runs.learn(table, folder, backbone, settings, recipe, baselines=controls.probabilities,
-                                  scales=scales)
+    steps_on_features = steps or STEPS
+
+    def on_features() -> feature_runs.Recipe:
+        return feature_runs.Recipe(
+            title="fix-match", method=partial(consistent, rule=rule, steps=steps_on_features), candidates=CANDIDATES,
+            control=partial(labels_only, steps=steps_on_features), control_candidates=CONTROLS,
+            strong_copies=strong_copies, facts={"rule": rule, "steps": steps_on_features,
+                                                "batch": f"{LABELLED_BATCH} + {UNLABELLED_BATCH}"})
+
+    return spaces.learn(
+        table, "fix_match", output=output, settings=settings, space=space, scales=scales, resume=resume,
+        options={**own, **of_pixels, "steps": steps}, probe=linear_probe, compile_=fine_tune.compile_member,
+        stage=partial(run, **own), on_features=on_features,
+        in_pixels=lambda: in_pixels(rule=rule, steps=steps or pixel_runs.STEPS, **of_pixels))

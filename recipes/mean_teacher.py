@@ -28,31 +28,19 @@ from keras import ops
 
 from recipes import fine_tune, linear_probe
 from toolkit import ToolkitError
-from toolkit.semisupervised import descent, feature_runs, pixel_models, pixel_runs, pixel_views
+from toolkit.semisupervised import descent, pixel_models, pixel_runs, pixel_views, spaces
 from toolkit.semisupervised.trials import Fit, Problem
 from toolkit.tables import Table
-from toolkit.training import Settings, devices, run_folders
+from toolkit.training import Settings
 
 RAMP = 0.4  # of the steps
 UNLABELLED_WEIGHT = 10.0
-CONTROLS = [{"decay": decay} for decay in (1e-3, 1e-2, 1e-4)]
 CANDIDATES = [{"unlabelled_weight": weight} for weight in (3.0, 10.0)]
 
 
 def ramp(progress: Any) -> Any:
     """r(t), () in (0, 1], of the share of the steps that are done."""
     return ops.exp(-5 * ops.square(ops.maximum(1 - progress / RAMP, 0.0)))
-
-
-def labels_only(problem: Problem, *, decay: float, steps: int = descent.STEPS) -> Fit:
-    """The control: the same head, steps and batches, without the pool.
-
-    Args:
-        problem: its pool is labelled, but not learnt from.
-        decay: rho.
-        steps: gradient steps.
-    """
-    return descent.learn(problem, descent.supervised, {}, decay=decay, steps=steps, use_pool=False)
 
 
 def on_features(problem: Problem, *, decay: float, unlabelled_weight: float, steps: int = descent.STEPS) -> Fit:
@@ -141,26 +129,10 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), st
     if space != "features" and not settings.ema:
         raise ToolkitError("ema is 0, but the moving average of the weights is the teacher: leave it on.")
     of_pixels = {"per_label": per_label, "unlabelled_weight": unlabelled_weight}
-    options = {**settings.describe(), **of_pixels, "steps": steps, "strong_copies": strong_copies, "scales": scales,
-               "space": space}
-    with run_folders.begin(output, "mean_teacher", table, options, resume=resume) as folder:
-        if folder.finished:
-            return folder.report
-        settings = pixel_runs.check(space, settings)
-        devices.strategy(settings.devices)
-        build = partial(linear_probe.build_backbone, table, settings)
-        backbone = build()
-        features = space == "features" or not settings.from_scratch
-        controls = linear_probe.fit_controls(table, backbone if features else None, settings)
-        if space != "features":
-            stage = partial(run, table, settings=settings, strong_copies=strong_copies, scales=1, resume=True)
-            return pixel_runs.learn(table, folder, settings, in_pixels(steps=steps or pixel_runs.STEPS, **of_pixels),
-                                    controls=controls, build=build, compile_=fine_tune.compile_member,
-                                    stage=stage if space == "both" else None)
-        steps = steps or descent.STEPS
-        recipe = feature_runs.Recipe(
-            title="mean teacher", method=partial(on_features, steps=steps), candidates=CANDIDATES,
-            control=partial(labels_only, steps=steps), control_candidates=CONTROLS, strong_copies=strong_copies,
-            facts={"steps": steps, "batch": f"{descent.LABELLED_BATCH} + {descent.UNLABELLED_BATCH}"})
-        return feature_runs.learn(table, folder, backbone, settings, recipe, baselines=controls.probabilities,
-                                  scales=scales)
+    return spaces.learn(
+        table, "mean_teacher", output=output, settings=settings, space=space, scales=scales, resume=resume,
+        options={**of_pixels, "steps": steps, "strong_copies": strong_copies}, probe=linear_probe,
+        compile_=fine_tune.compile_member, stage=partial(run, strong_copies=strong_copies),
+        on_features=lambda: descent.recipe("mean teacher", on_features, CANDIDATES, steps=steps or descent.STEPS,
+                                           strong_copies=strong_copies),
+        in_pixels=lambda: in_pixels(steps=steps or pixel_runs.STEPS, **of_pixels))

@@ -41,11 +41,11 @@ from scipy.special import expit
 from recipes import fine_tune, linear_probe
 from toolkit import ToolkitError
 from toolkit.evaluation.baselines import LinearClassifier
-from toolkit.semisupervised import class_shares, feature_runs, heads, pixel_models, pixel_runs, pixel_views
+from toolkit.semisupervised import class_shares, feature_runs, heads, pixel_models, pixel_runs, pixel_views, spaces
 from toolkit.semisupervised.selection import balanced, most_confident
 from toolkit.semisupervised.trials import Fit, Problem
 from toolkit.tables import Table
-from toolkit.training import Settings, devices, run_folders
+from toolkit.training import Settings
 
 METHODS = ("rounds", "lee")
 TARGETS = ("hard", "soft")
@@ -271,28 +271,19 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
             raise ToolkitError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}.")
     own = {"method": method, "targets": targets, "rounds": rounds, "strong_copies": strong_copies}
     of_pixels = {"per_label": per_label, "unlabelled_weight": unlabelled_weight}
-    options = {**settings.describe(), **own, **of_pixels, "steps": steps, "scales": scales, "space": space}
-    with run_folders.begin(output, "pseudo_label", table, options, resume=resume) as folder:
-        if folder.finished:
-            return folder.report
-        settings = pixel_runs.check(space, settings)
-        devices.strategy(settings.devices)
-        build = partial(linear_probe.build_backbone, table, settings)
-        backbone = build()
-        features = space == "features" or not settings.from_scratch
-        controls = linear_probe.fit_controls(table, backbone if features else None, settings)
-        if space != "features":
-            stage = partial(run, table, settings=settings, resume=True, scales=1, **own) if space == "both" else None
-            recipe = in_pixels(method=method, rounds=rounds, targets=targets, steps=steps or pixel_runs.STEPS,
-                               per_label=per_label or PER_LABEL[method],
-                               unlabelled_weight=unlabelled_weight or FULL_WEIGHT[method])
-            return pixel_runs.learn(table, folder, settings, recipe, controls=controls, build=build,
-                                    compile_=fine_tune.compile_member, stage=stage)
+
+    def on_features() -> feature_runs.Recipe:
         learner = partial(lee, steps=steps or STEPS) if method == "lee" else partial(in_rounds, rounds=rounds,
                                                                                       targets=targets)
-        recipe = feature_runs.Recipe(
+        return feature_runs.Recipe(
             title="pseudo-label", method=learner, candidates=LEE if method == "lee" else ROUNDS, control=labels_only,
             control_candidates=CONTROLS, strong_copies=strong_copies,
             facts={"method": method, **({} if method == "lee" else {"rounds": rounds, "targets": targets})})
-        return feature_runs.learn(table, folder, backbone, settings, recipe, baselines=controls.probabilities,
-                                  scales=scales)
+
+    return spaces.learn(
+        table, "pseudo_label", output=output, settings=settings, space=space, scales=scales, resume=resume,
+        options={**own, **of_pixels, "steps": steps}, probe=linear_probe, compile_=fine_tune.compile_member,
+        stage=partial(run, **own), on_features=on_features,
+        in_pixels=lambda: in_pixels(method=method, rounds=rounds, targets=targets, steps=steps or pixel_runs.STEPS,
+                                    per_label=per_label or PER_LABEL[method],
+                                    unlabelled_weight=unlabelled_weight or FULL_WEIGHT[method]))

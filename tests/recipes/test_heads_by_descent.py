@@ -47,7 +47,7 @@ def right(fit: trials.Fit, problem: trials.Problem, labels: np.ndarray) -> float
 
 def test_the_pool_helps_where_there_are_clusters(method, clusters) -> None:
     problem, labels = clusters
-    control = method[0].labels_only(problem, decay=1e-3, steps=100)
+    control = descent.labels_only(problem, decay=1e-3, steps=100)
     assert right(fitted(method, problem), problem, labels) >= right(control, problem, labels)
     assert not control.rounds.any() and fitted(method, problem, steps=2).rounds.all()
 
@@ -63,7 +63,7 @@ def test_a_fit_repeats_and_other_seeds_draw_otherwise(method, clusters) -> None:
 def test_the_control_never_looks_at_the_pool(method, clusters) -> None:
     problem = clusters[0]
     other = trials.Problem(problem.labelled, problem.labels, problem.pool + 1, problem.prior, num_weak=1)
-    first, second = (method[0].labels_only(one, decay=1e-3, steps=10).head for one in (problem, other))
+    first, second = (descent.labels_only(one, decay=1e-3, steps=10).head for one in (problem, other))
     np.testing.assert_array_equal(first.kernel, second.kernel)
     assert np.abs(fitted(method, problem).head.kernel - fitted(method, other).head.kernel).max() > 1e-3
 
@@ -72,7 +72,7 @@ def test_an_empty_pool_leaves_the_control(method, clusters) -> None:
     problem = clusters[0]
     alone = trials.Problem(problem.labelled, problem.labels, problem.pool[:, :0], problem.prior, num_weak=1)
     np.testing.assert_array_equal(fitted(method, alone).head.kernel,
-                                  method[0].labels_only(alone, decay=1e-3, steps=100).head.kernel)
+                                  descent.labels_only(alone, decay=1e-3, steps=100).head.kernel)
 
 
 def test_the_direction_written_out_is_the_gradient_of_the_divergence() -> None:

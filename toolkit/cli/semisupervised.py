@@ -21,6 +21,8 @@ strong_copies = options.option("--strong-copies", family="Method", type=click.In
 scales = options.option("--scales", family="Method", type=click.IntRange(1, 2), metavar="N", default=2,
                         help="2: features of the image at five sevenths of its size stand beside those of the image.")
 SPACES = ("features", "pixels", "both")
+_OWN = ("method", "targets", "rounds", "rule", "strong_copies", "scales", "space", "steps", "per_label",
+        "unlabelled_weight", "strength", "radius", "neighbours", "shares")
 _PIXELS = "Pixel space"
 STEPS = {"features": 1000, "pixels": 1500}
 _BY_SPACE = f"{STEPS['features']:,} in feature space, {STEPS['pixels']:,} in pixel space"
@@ -63,6 +65,12 @@ def unlabelled_weight(default: float | None, told: str | bool = True) -> Callabl
                           metavar="X", default=default, help="Of the loss of unlabelled images.", show_default=told)
 
 
+def _train(recipe: str, values: dict[str, Any]) -> None:
+    """Gives a recipe those of the options that are its own and no other's."""
+    own = {name: values.pop(name) for name in _OWN if name in values}
+    recipes.train(recipe, values, **own)
+
+
 @click.command("spread-labels", cls=options.Command, short_help="Spread few labels along a graph of images.")
 @options.table
 @options.unlabelled
@@ -75,14 +83,14 @@ def unlabelled_weight(default: float | None, told: str | bool = True) -> Callabl
                 help="Whether the unlabelled rows are taken to have the classes in the shares of the labels, unless "
                      "they visibly have not.")
 @options.run
-def spread_labels(method: str, neighbours: int, shares: str, **values: Any) -> None:
+def spread_labels(**values: Any) -> None:
     """Spread few labels to the unlabelled rows along a nearest-neighbour graph of frozen features.
 
     TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A training row
     with a blank label is unlabelled. Where hidden labelled rows show no gain over logistic regression on the labels
     alone, the unlabelled rows are not used.
     """
-    recipes.train("spread_labels", values, method=method, neighbours=neighbours, shares=shares)
+    _train("spread_labels", values)
 
 
 @click.command("pseudo-label", cls=options.Command, short_help="Learn from one's own labels, class by class.")
@@ -114,9 +122,7 @@ def pseudo_label(**values: Any) -> None:
     with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
     the unlabelled rows are not used.
     """
-    own = {name: values.pop(name) for name in ("method", "targets", "rounds", "strong_copies", "scales", "space",
-                                               "steps", "per_label", "unlabelled_weight")}
-    recipes.train("pseudo_label", values, **own)
+    _train("pseudo_label", values)
 
 
 @click.command("fix-match", cls=options.Command, short_help="Teach strong views what weak views are taken for.")
@@ -143,9 +149,7 @@ def fix_match(**values: Any) -> None:
     with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
     the unlabelled rows are not used.
     """
-    own = {name: values.pop(name) for name in ("rule", "strong_copies", "scales", "space", "steps", "per_label",
-                                               "unlabelled_weight", "strength")}
-    recipes.train("fix_match", values, **own)
+    _train("fix_match", values)
 
 
 @click.command("mean-teacher", cls=options.Command, short_help="Agree with one's own moving average.")
@@ -168,9 +172,7 @@ def mean_teacher(**values: Any) -> None:
     with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
     the unlabelled rows are not used.
     """
-    own = {name: values.pop(name) for name in ("strong_copies", "scales", "space", "steps", "per_label",
-                                               "unlabelled_weight")}
-    recipes.train("mean_teacher", values, **own)
+    _train("mean_teacher", values)
 
 
 @click.command("virtual-adversarial", cls=options.Command, short_help="Be unmoved by the worst small change.")
@@ -194,8 +196,7 @@ def virtual_adversarial(**values: Any) -> None:
     with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
     the unlabelled rows are not used.
     """
-    own = {name: values.pop(name) for name in ("scales", "space", "steps", "per_label", "unlabelled_weight", "radius")}
-    recipes.train("virtual_adversarial", values, **own)
+    _train("virtual_adversarial", values)
 
 
 @click.command("mix-match", cls=options.Command, short_help="Learn from mixtures of labelled and unlabelled images.")
@@ -218,9 +219,7 @@ def mix_match(**values: Any) -> None:
     with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
     the unlabelled rows are not used.
     """
-    own = {name: values.pop(name) for name in ("strong_copies", "scales", "space", "steps", "per_label",
-                                               "unlabelled_weight")}
-    recipes.train("mix_match", values, **own)
+    _train("mix_match", values)
 
 
 COMMANDS = (spread_labels, pseudo_label, fix_match, mean_teacher, virtual_adversarial, mix_match)

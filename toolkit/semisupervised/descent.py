@@ -11,17 +11,20 @@ and the moving average of W is the result, and the teacher of methods that have 
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from toolkit.evaluation.baselines import LinearClassifier
-from toolkit.semisupervised.trials import Fit, Problem
+from toolkit.semisupervised import feature_runs
+from toolkit.semisupervised.trials import Fit, Method, Problem
 
 STEPS = 1000
+CONTROLS = [{"decay": decay} for decay in (1e-3, 1e-2, 1e-4)]
 LABELLED_BATCH, UNLABELLED_BATCH = 64, 192
 RATE, MOMENTUM = 0.3, 0.9
 AVERAGE_OVER = 0.1  # of the steps: the length of the moving average
@@ -84,6 +87,34 @@ def learn(problem: Problem, loss: Loss, settings: Mapping[str, float], *, decay:
     return Fit(head, logits.argmax(axis=1), taken, [{"epoch": 1, "steps": steps, "coverage": float(used)}])
 
 
+def labels_only(problem: Problem, *, decay: float, steps: int = STEPS) -> Fit:
+    """The control: the same head, steps and batches, without the pool.
+
+    Args:
+        problem: its pool is labelled, but not learnt from.
+        decay: rho.
+        steps: gradient steps.
+    """
+    return learn(problem, supervised, {}, decay=decay, steps=steps, use_pool=False)
+
+
+def recipe(title: str, method: Method, candidates: Sequence[Mapping[str, Any]], *, steps: int, strong_copies: int
+           ) -> feature_runs.Recipe:
+    """What ``feature_runs.learn`` is given by a method that learns a head this way.
+
+    Args:
+        title: in words, for the report.
+        method: takes steps too.
+        candidates: its settings, the usual ones first.
+        steps: of gradient, for the method and for its control.
+        strong_copies: strongly changed copies of each image.
+    """
+    return feature_runs.Recipe(
+        title=title, method=partial(method, steps=steps), candidates=candidates,
+        control=partial(labels_only, steps=steps), control_candidates=CONTROLS, strong_copies=strong_copies,
+        facts={"steps": steps, "batch": f"{LABELLED_BATCH} + {UNLABELLED_BATCH}"})
+
+
 def cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """The mean over the rows, ()."""
     return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
@@ -99,7 +130,7 @@ def _extended(values: np.ndarray) -> np.ndarray:
     return np.concatenate([SCALE * values, np.full((*values.shape[:-1], 1), SCALE, np.float32)], axis=-1)
 
 
-@functools.cache
+@cache
 def _graph(width: int, num_classes: int) -> tf.types.experimental.PolymorphicFunction:
     """``_train`` for one width and number of classes: other numbers of rows need no new graph."""
     return tf.function(_train, reduce_retracing=True)
