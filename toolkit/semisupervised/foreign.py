@@ -1,8 +1,8 @@
 """Rows of the pool that show other things than the classes: they are set aside before anything is learnt from them.
 
 A row is foreign if it lies farther from its nearest labelled row than any labelled row does from its nearest other one,
-by the angle between standardised features. Of a pool like the labelled rows about one row in a hundred is set aside; of
-MNIST's digits among photographs, more than nine in ten (``benchmarks/foreign_pool.py``).
+by the angle between standardised features. ``benchmarks/foreign_pool.py`` measures how many rows of a clean pool are set
+aside, and how many of MNIST's digits among photographs.
 """
 
 from __future__ import annotations
