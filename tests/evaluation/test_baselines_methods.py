@@ -46,7 +46,8 @@ def assert_probabilities(classifier: Classifier, features: np.ndarray, num_class
 
 def test_names_are_those_of_the_benchmark() -> None:
     assert list(METHODS) == ["majority class", "logistic regression", "LDA", "nearest neighbours",
-                             "radial basis functions", "linear SVM", "Gaussian SVM", "boosted stumps", "boosted trees"]
+                             "radial basis functions", "linear SVM", "Gaussian SVM", "boosted stumps", "boosted trees",
+                             "ridge regression"]
 
 
 @pytest.mark.parametrize("name", LEARNERS)

@@ -64,7 +64,6 @@ def test_missing_cells_at_the_end_are_blank(write_csv):
     (b"path,label\na,b.png,cat\n",
      r"row 1: 3 cells, but the header has 2 columns \(path, label\), separated by commas"),
     (b'path,label\n"a.png,cat\n', r"line 2: .*quote"),
-    (b"path,label\n" + b"a" * 200_000 + b",cat\n", "line 2: field larger"),
     (b"\x89PNG\r\n\x1a\n...", "is an image"),
     (b"\xff\xd8\xff\xe0...", "is an image"),
     (b"PK\x03\x04....", "Excel"),

@@ -1,14 +1,14 @@
 """The table of a benchmark: errors over seeds with intervals, cost, paired comparisons and a verdict in words.
 
-Every row is compared with the majority class, with logistic regression on pixels and with the row that is best on
-validation; p-values are adjusted by Holm for the rows of one comparison. McNemar's test asks whether two trained
+Every row is compared with the majority class, with logistic regression on the plain inputs and with the row that is
+best on validation; p-values are adjusted by Holm for the rows of one comparison. McNemar's test asks whether two trained
 classifiers differ, on the first seed's predictions; the paired difference over seeds asks whether two methods do (see
 ``repetitions``), and where there are several seeds the verdict goes by that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from toolkit.evaluation.repetitions import TestRows
 from toolkit.evaluation.report import files
 from toolkit.evaluation.text_tables import aligned, printable, shortened, wrapped
 
-MAJORITY, CONTROL = "majority class", "logistic regression on pixels"
+MAJORITY = "majority class"
+CONTROLS = tuple(f"logistic regression on {space}" for space in ("pixels", "n-grams", "values"))
+"""The plain row that every other is held against: of images, of texts, of series."""
 COLUMNS = ("name", "error", "deviation", "low95", "high95", "worst_error", "seeds", "validation_error",
            "labels_only_error", "seconds", "peak_memory_gb", "published_error", "published_source", "failure")
 NAME_WIDTH = 40
@@ -46,15 +48,29 @@ def build(measured: Sequence[Mapping[str, Any]], tests: TestRows) -> dict[str, A
     """
     alive = [row for row in measured if not row["failure"]]
     best = _best_on_validation(alive)
-    labels_only = benchmark_verdicts.labels_only(alive, majority=MAJORITY, control=CONTROL)
-    references = dict.fromkeys(name for name in (MAJORITY, CONTROL, best, labels_only)
-                               if name in {row["name"] for row in alive})
+    names = {row["name"] for row in alive}
+    control = control_of(names)
+    labels_only = benchmark_verdicts.labels_only(alive, majority=MAJORITY, control=control)
+    references = dict.fromkeys(name for name in (MAJORITY, control, best, labels_only) if name in names)
     comparisons = {name: _comparisons(alive, name, tests) for name in references}
     rows = [_row(row, tests) for row in measured]
     return {"rows": rows, "seeds": len(tests.rows), "test_rows": len(tests.rows[0]), "same_test_rows": tests.shared,
             "best_on_validation": best, "labels_only": labels_only, "comparisons": comparisons,
-            "verdict": benchmark_verdicts.verdict(alive, tests, comparisons, majority=MAJORITY, control=CONTROL,
+            "verdict": benchmark_verdicts.verdict(alive, tests, comparisons, majority=MAJORITY, control=control,
                                                   best=best, labels_only=labels_only)}
+
+
+def control_of(names: Collection[str]) -> str:
+    """The plain row that every other is held against, among the rows of a benchmark.
+
+    Args:
+        names: of the rows.
+
+    Example:
+        >>> control_of({"majority class", "logistic regression on n-grams"})
+        'logistic regression on n-grams'
+    """
+    return next((name for name in CONTROLS if name in names), CONTROLS[0])
 
 
 def _row(row: Mapping[str, Any], tests: TestRows) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.evaluation import comparison, repetitions
-from toolkit.evaluation.benchmark_tables import CONTROL, MAJORITY
+from toolkit.evaluation.benchmark_tables import MAJORITY, control_of
 from toolkit.evaluation.report import files
 from toolkit.evaluation.text_tables import aligned, printable, shortened, wrapped
 
@@ -64,7 +64,8 @@ def _pairs(names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     if networks or unlabelled:
         return [(first, second) for firsts, seconds in ((networks, plain), (unlabelled, [*plain, *networks]))
                 for first in firsts for second in seconds]
-    return [(first, CONTROL) for first in plain if first != CONTROL and CONTROL in plain]
+    control = control_of(plain)
+    return [(first, control) for first in plain if first != control and control in plain]
 
 
 def _comparison(first: str, second: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Images in the arrays of an ``.npz`` file, in the layout of Keras' own sets or of MedMNIST."""
+"""Images or series in the arrays of an ``.npz`` file, in the layout of Keras' own sets or of MedMNIST."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import closing
 
 import numpy as np
 
+from toolkit.tables import series
 from toolkit.tables.entries import Entries
 from toolkit.tables.errors import TableError, listed
 
@@ -22,17 +23,20 @@ _PARTS = (("train", ("x_train", "train_images"), ("y_train", "train_labels")),
 """Split, names of its images and names of its labels; with the last, the split is chosen."""
 _ROWS_AT_ONCE = 1024
 _LAYOUT = "x_train (n, height, width) or (n, height, width, 3) and y_train (n,), and the same for test"
+_LAYOUT_OF_SERIES = "x_train (n, time) or (n, time, channels) and y_train (n,), and the same for test"
 
 
-def read(source: str) -> Entries:
-    """Reads the images and labels of an ``.npz`` file; nothing in it is executed.
+def read(source: str, *, kind: str | None = None) -> Entries:
+    """Reads the images or series and the labels of an ``.npz`` file; nothing in it is executed.
 
     Args:
-        source: path of the file. Images are integers 0 to 255, or fractions of 255 in [0, 1]; labels are whole numbers
-            (-1: unlabelled) or text ("": unlabelled). A set of images without labels is unlabelled.
+        source: path of the file. Images are integers 0 to 255, or fractions of 255 in [0, 1]; series are real numbers,
+            NaN for missing; labels are whole numbers (-1: unlabelled) or text ("": unlabelled). A set without labels
+            is unlabelled.
+        kind: "image" or "series"; None: fractions in two dimensions are series.
 
     Raises:
-        TableError: the file is damaged, or its arrays are not images and labels.
+        TableError: the file is damaged, or its arrays are not inputs and labels.
     """
     try:
         with open(source, "rb") as stream:  # np.load would leave a damaged file open
@@ -40,7 +44,7 @@ def read(source: str) -> Entries:
             if isinstance(loaded, np.ndarray):
                 raise ValueError("it holds a single array without a name")
             with closing(loaded) as file:
-                return _entries(source, file)
+                return _entries(source, file, kind)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError) as error:
         if isinstance(error, TableError):
             raise
@@ -49,7 +53,7 @@ def read(source: str) -> Entries:
                          "y_test=...).") from error
 
 
-def _entries(source: str, file: "np.lib.npyio.NpzFile") -> Entries:
+def _entries(source: str, file: "np.lib.npyio.NpzFile", kind: str | None) -> Entries:
     present = [(split, _one_of(source, images, file.files), _one_of(source, labels, file.files))
                for split, images, labels in _PARTS]
     alone = [labels for _, images, labels in present if images is None and labels is not None]
@@ -59,24 +63,23 @@ def _entries(source: str, file: "np.lib.npyio.NpzFile") -> Entries:
     if alone:
         raise TableError(f"{source} holds labels without images: {listed(alone)}. Its arrays are {listed(file.files)}. "
                          f"Expected {_LAYOUT}.")
-    counts = _lengths(source, file, [images for _, images, _ in present])
-    array, names, labels, splits, start = None, [], [], [], 0
-    for (split, images_name, labels_name), count in zip(present, counts):
-        images = _images(source, images_name, _member(source, file, images_name))
-        array = np.empty((sum(counts), *images.shape[1:]), np.uint8) if array is None else array
-        if images.shape[1:] != array.shape[1:]:
-            raise TableError(f"{source}: {images_name} holds images of shape {images.shape[1:]}, but {present[0][1]} "
-                             f"of {array.shape[1:]}. Give all images one size and number of channels.")
-        array[start : start + count] = images
-        start += count
-        names += [f"{images_name}[{i}]" for i in range(count)]
-        labels += _labels(source, file, labels_name, images_name, count)
+    inputs = [name for _, name, _ in present]
+    headers = [_header(file, name) for name in inputs]
+    counts = _lengths(source, headers)
+    if kind is None:
+        kind = "series" if all(len(shape) == 2 and dtype.kind == "f" for shape, dtype in headers) else "image"
+    names, labels, splits = [], [], []
+    for (split, inputs_name, labels_name), count in zip(present, counts):
+        names += [f"{inputs_name}[{i}]" for i in range(count)]
+        labels += _labels(source, file, labels_name, inputs_name, count)
         splits += [split] * count
     if not names:
-        raise TableError(f"{source} holds no image: {', '.join(images for _, images, _ in present)} have no rows.")
+        raise TableError(f"{source} holds no {kind}: {', '.join(inputs)} have no rows.")
+    problems: dict[int, tuple[str, str]] = {}
+    array = _series(source, file, inputs, problems) if kind == "series" else _all_images(source, file, inputs, counts)
     unused = sorted(set(file.files) - {name for _, *two in present for name in two})
     return Entries(source, names, np.arange(len(names)), labels, None if None in splits else splits, array=array,
-                   how_unlabelled="write -1 for unlabelled",
+                   how_unlabelled="write -1 for unlabelled", kind=kind, problems=problems,
                    notes=[f"{source}: the arrays {listed(unused)} are not used."] if unused else [])
 
 
@@ -87,14 +90,19 @@ def _one_of(source: str, names: Sequence[str], files: list[str]) -> str | None:
     return found[0] if found else None
 
 
-def _lengths(source: str, file: "np.lib.npyio.NpzFile", names: list[str]) -> list[int]:
-    """Number of images in each array, from the headers alone; refuses what cannot fit in memory."""
+def _header(file: "np.lib.npyio.NpzFile", name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array that is not read."""
+    with file.zip.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(member)
+    return shape, dtype
+
+
+def _lengths(source: str, headers: list[tuple[tuple[int, ...], np.dtype]]) -> list[int]:
+    """Number of inputs in each array; refuses what cannot fit in memory."""
     lengths, num_bytes = [], 0
-    for name in names:
-        with file.zip.open(f"{name}.npy") as member:
-            version = np.lib.format.read_magic(member)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = header(member)
+    for shape, dtype in headers:
         lengths.append(shape[0] if shape else 0)
         num_bytes += int(np.prod(shape, dtype=object)) * (1 + dtype.itemsize)
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -114,7 +122,42 @@ def _member(source: str, file: "np.lib.npyio.NpzFile", name: str) -> np.ndarray:
                          f"numbers or text, for example {name}.astype(str).") from error
 
 
+# ---- Series ----------------------------------------------------------------------------------------------------------
+
+
+def _series(source: str, file: "np.lib.npyio.NpzFile", names: list[str], problems: dict[int, tuple[str, str]]
+            ) -> np.ndarray:
+    """Series of all arrays, (N,) object of (T, C) float32; fills in why a row holds none."""
+    found: list[np.ndarray] = []
+    for name in names:
+        values = _member(source, file, name)
+        if values.ndim not in (2, 3) or not all(values.shape[1:]) or values.dtype.kind not in "biuf":
+            raise TableError(f"{source}: {name} holds {values.dtype} of shape {values.shape}. Expected numbers, "
+                             f"{_LAYOUT_OF_SERIES}.")
+        for one in values:
+            try:
+                found.append(series.tidied(one))
+            except series.NoSeries as error:
+                problems[len(found)] = error.reason, error.message
+                found.append(np.zeros((0, 1), np.float32))
+    return series.collected(found)
+
+
 # ---- Images ----------------------------------------------------------------------------------------------------------
+
+
+def _all_images(source: str, file: "np.lib.npyio.NpzFile", names: list[str], counts: list[int]) -> np.ndarray:
+    """The images of all arrays in one."""
+    array, start = None, 0
+    for name, count in zip(names, counts):
+        images = _images(source, name, _member(source, file, name))
+        array = np.empty((sum(counts), *images.shape[1:]), np.uint8) if array is None else array
+        if images.shape[1:] != array.shape[1:]:
+            raise TableError(f"{source}: {name} holds images of shape {images.shape[1:]}, but {names[0]} of "
+                             f"{array.shape[1:]}. Give all images one size and number of channels.")
+        array[start : start + count] = images
+        start += count
+    return array
 
 
 def _images(source: str, name: str, images: np.ndarray) -> np.ndarray:
@@ -140,7 +183,7 @@ def _images(source: str, name: str, images: np.ndarray) -> np.ndarray:
             raise TableError(
                 f"{source}, {name}[{start + first}]: the pixels (from {some[first].min():g} to {some[first].max():g}) "
                 "are neither whole numbers from 0 to 255 nor such numbers divided by 255. Save the images as uint8 "
-                "before any normalisation.")
+                "before any normalisation; if they are series, say --kind series.")
         pixels[start : start + _ROWS_AT_ONCE] = whole
     return pixels
 
@@ -189,7 +232,7 @@ def _labels(source: str, file: "np.lib.npyio.NpzFile", name: str | None, images_
     if labels.ndim != 1:
         remedy = f" Use np.argmax({name}, axis=1) for one-hot rows." if labels.ndim == 2 else ""
         raise TableError(f"{source}: {name} has shape {labels.shape}. Expected one label for each of the {count:,} "
-                         f"images, ({count},).{remedy}")
+                         f"inputs, ({count},).{remedy}")
     if len(labels) != count:
         raise TableError(f"{source}: {name} has {len(labels):,} labels, but {images_name} has {count:,} images.")
     if labels.dtype.kind == "b":

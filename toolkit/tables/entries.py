@@ -1,4 +1,4 @@
-"""What a source lists, before any image is looked at: the form that every reader of this room returns."""
+"""What a source lists, before any input is looked at: the form that every reader of this room returns."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ SPLIT_WORDS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 """What a split may be called, in lower case -> its name in a Table."""
+NOUNS = {"image": ("image", "images"), "text": ("text", "texts"), "series": ("series", "series")}
+"""The kinds of a Table -> what one input, and what several, are called."""
 
 
 @dataclass
@@ -21,7 +23,7 @@ class Entries:
     Attributes:
         source: what the user named.
         names: n inputs as the user wrote them.
-        inputs: n absolute paths, or (n,) int64 positions in ``array``.
+        inputs: n absolute paths, n texts, or (n,) int64 positions in ``array``.
         labels: n label cells.
         splits: n of "train", "validation", "test"; None if the source does not say.
         groups: n group cells, or None.
@@ -29,8 +31,10 @@ class Entries:
         by_row: the user knows rows by number (a CSV), not by name (files, arrays).
         label_column: name of the column of labels, for messages; None if the source has no labels.
         how_unlabelled: how the user makes a row unlabelled, for messages.
-        array: (N, H, W) or (N, H, W, C) uint8 images, or None for files.
+        array: (N, H, W) or (N, H, W, C) uint8 images, (N,) object of (T, C) float32 series, or None.
         notes: sentences for the report.
+        kind: of the inputs, a key of ``NOUNS``.
+        problems: index of a row that the reader could make nothing of -> (reason, message).
     """
 
     source: str
@@ -45,12 +49,24 @@ class Entries:
     how_unlabelled: str = "leave it empty for unlabelled"
     array: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
+    kind: str = "image"
+    problems: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rows = self.rows or list(range(1, len(self.names) + 1))
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def noun(self) -> str:
+        """What one input is called."""
+        return NOUNS[self.kind][0]
+
+    @property
+    def nouns(self) -> str:
+        """What several inputs are called."""
+        return NOUNS[self.kind][1]
 
     def short(self, index: int) -> str:
         """How the user finds a row: "row 17" of a CSV, else the name of the input."""

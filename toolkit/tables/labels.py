@@ -40,7 +40,7 @@ def in_order(names: set[str]) -> tuple[str, ...]:
 def refuse_unusable(entries: Entries) -> None:
     """Raises ``TableError`` if the labels are not the names of classes, or do not suffice to train on.
 
-    Only the cells are looked at, not the images. A source that does not name splits can put any row in training.
+    Only the cells are looked at, not the inputs. A source that does not name splits can put any row in training.
     """
     labelled = [i for i, label in enumerate(entries.labels) if label]
     training = Counter(entries.labels[i] for i in labelled if entries.in_training(i))
@@ -99,8 +99,8 @@ def _refuse_several_in_a_cell(entries: Entries, counts: Counter[str]) -> None:
             rows = sum(counts[label] for label in joined)
             raise TableError(
                 f"{entries.where(first, entries.label_column)}: label '{entries.labels[first]}' is several labels in "
-                f"one cell ({counted(rows, 'such row')}), and each image has one class here. Keep one label, or, if "
-                f"the combination is a class of its own, join it without '{separator}'.")
+                f"one cell ({counted(rows, 'such row')}), and each {entries.noun} has one class here. Keep one label, "
+                f"or, if the combination is a class of its own, join it without '{separator}'.")
 
 
 def _parts(label: str, separator: str) -> set[str]:
@@ -129,7 +129,7 @@ def _refuse_own_classes(entries: Entries, counts: Counter[str]) -> None:
     if labelled >= _FEWEST_FOR_OWN_CLASSES and 10 * len(counts) > 9 * labelled and 2 * labelled > len(entries):
         raise TableError(f"{entries.source}: {counted(labelled, 'labelled row')} have {len(counts):,} different labels "
                          f"({listed(counts, 3)}): nearly every row would be a class of its own. Is this a column of "
-                         f"names or numbers of the images? Choose another with --label-column.")
+                         f"names or numbers of the {entries.nouns}? Choose another with --label-column.")
 
 
 # ---- Notes -----------------------------------------------------------------------------------------------------------
@@ -203,14 +203,15 @@ def class_map(entries: Entries, kept: Sequence[int], class_names: Sequence[str] 
     lost = in_order(set(before) - names)
     if len(names) < 2:
         raise TableError(f"{entries.source}: all labelled training rows of {listed(lost)} were set aside, since their "
-                         f"images cannot be used, and {f'only {names.pop()} is' if names else 'no class is'} left. A "
-                         "classifier needs two: mend the images (--on-bad-image fail names the first).")
+                         f"{entries.nouns} cannot be used, and {f'only {names.pop()} is' if names else 'no class is'} "
+                         f"left. A classifier needs two: mend the {entries.nouns} (--on-bad-image fail names the "
+                         "first).")
     orphan = min((i for i in usable if entries.labels[i] not in names), default=None)
     if orphan is not None:
         label = entries.labels[orphan]
+        count = counted(before[label], entries.noun, entries.nouns)
         raise TableError(f"{entries.where(orphan, entries.label_column)}: label '{label}' has no training row left, "
-                         f"since {counted(before[label], 'image')} of it cannot be used. Mend one, or leave out the "
-                         f"class.")
-    note = (f"{counted(len(lost), 'class has', 'classes have')} lost all labelled training rows, since no image of "
-            f"theirs can be used, and will never be predicted: {listed(lost)}.")
+                         f"since {count} of it cannot be used. Mend one, or leave out the class.")
+    note = (f"{counted(len(lost), 'class has', 'classes have')} lost all labelled training rows, since no "
+            f"{entries.noun} of theirs can be used, and will never be predicted: {listed(lost)}.")
     return in_order(names), [note] if lost else []

@@ -1,4 +1,4 @@
-"""From a source to a Table: list the rows, check their labels, check their images, number the classes, split."""
+"""From a source to a Table: list the rows, check their labels, check the inputs, number the classes, split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from toolkit.tables import additions, checking, labels, repeats, sources, splits
 from toolkit.tables.checking import Usable
 from toolkit.tables.csv_files import Columns
-from toolkit.tables.entries import Entries
+from toolkit.tables.entries import NOUNS, Entries
 from toolkit.tables.errors import TableError, one_line
 from toolkit.tables.image_files import LARGEST_MAX_PIXELS, MAX_PIXELS
 from toolkit.tables.table import Table
@@ -24,15 +24,18 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
                path_column: str = "path", label_column: str | None = "label", split_column: str | None = "split",
                group_column: str | None = "group", split_seed: int = 0, on_bad_image: str = "reject",
                class_names: Sequence[str] | None = None, labels_per_class: int | None = None, label_seed: int = 0,
-               require_labels: bool = True, max_pixels: int = MAX_PIXELS,
+               require_labels: bool = True, max_pixels: int = MAX_PIXELS, text_column: str = "text",
+               values_column: str = "values", series_column: str = "series", time_column: str = "time",
                unlabelled: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
                progress: Callable[[int, int], None] | None = None) -> Table:
-    """Reads and checks a table; every image is opened and decoded once.
+    """Reads and checks a table; every input is looked at once, images are decoded.
 
     Args:
-        source: a CSV file, a folder of class folders, an ``.npz`` file or ``tfds:NAME[/CONFIG]``; with
-            ``require_labels=False`` also an image, several images or a folder of images.
-        kind: of the inputs; None or "image".
+        source: a CSV file, a folder of class folders, an ``.npz`` file, a ``.ts`` file of the UCR archive (or the
+            folder of its two) or ``tfds:NAME[/CONFIG]``; with ``require_labels=False`` also an image, several images or
+            a folder of images.
+        kind: of the inputs, "image", "text" or "series"; None: by the names of a CSV's columns, or by what else the
+            source is.
         root: what the paths of a CSV are relative to (default: its folder), or where prepared TFDS sets are.
         path_column: column of the paths in a CSV.
         label_column: column of the labels, None to leave it alone; a blank cell is unlabelled.
@@ -46,11 +49,16 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
         labels_per_class: keep so many training labels a class and blank the others.
         label_seed: of that choice.
         require_labels: False for prediction: labels may be missing, no split is chosen, a row without one is "test",
-            and the table may be empty if no image is usable.
+            and the table may be empty if no input is usable.
         max_pixels: images with more are set aside, unread.
-        unlabelled: further sources, whose images join the unlabelled training rows, whatever labels and splits they
-            have; CSV files (with the same ``path_column``), folders of images, ``.npz`` files or ``tfds:NAME``.
-        progress: called as ``progress(done, total)`` while images are checked.
+        text_column: column of the texts in a CSV; a text may have line breaks.
+        values_column: column of a CSV with a series in each cell, see ``series.of_cell``.
+        series_column: column that names the series of a row; with ``time_column`` a row is a time step.
+        time_column: column of the times, numbers or dates. Without it and ``values_column``, all columns of numbers
+            are the time steps of a row's series.
+        unlabelled: further sources, whose inputs join the unlabelled training rows, whatever labels and splits they
+            have; CSV files (with the same columns), folders of images, ``.npz`` and ``.ts`` files or ``tfds:NAME``.
+        progress: called as ``progress(done, total)`` while inputs are checked.
 
     Returns:
         The table. Its notes are what the user should know.
@@ -68,9 +76,11 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
     arguments = _arguments(locals())
     _refuse_options(kind, on_bad_image, labels_per_class, split_seed, label_seed, max_pixels)
     folder = None if root is None else Path(root).expanduser()
-    entries = sources.read(source, columns=Columns(path_column, label_column, split_column, group_column), root=folder,
-                           class_names=class_names, require_labels=require_labels)
-    added = additions.read(unlabelled, path_column=path_column, root=folder)
+    columns = Columns(path_column, label_column, split_column, group_column, text_column, values_column, series_column,
+                      time_column)
+    entries = sources.read(source, kind=kind, columns=columns, root=folder, class_names=class_names,
+                           require_labels=require_labels)
+    added = additions.read(unlabelled, kind=entries.kind, columns=columns, root=folder)
     entries, *added = additions.of_one_form([entries, *added])
     notes = [*entries.notes, *_check_cells(entries, class_names, require_labels)]
     checks = {"max_pixels": max_pixels, "fail": on_bad_image == "fail", "progress": progress}
@@ -106,8 +116,8 @@ def _absolute(path: str | os.PathLike[str]) -> str:
 
 def _refuse_options(kind: str | None, on_bad_image: str, labels_per_class: int | None, split_seed: int, label_seed: int,
                     max_pixels: int) -> None:
-    if kind not in (None, "image"):
-        raise TableError(f"Inputs of kind '{kind}' cannot be read. Expected image.")
+    if kind not in (None, *NOUNS):
+        raise TableError(f"Inputs of kind '{kind}' cannot be read. Expected {', '.join(NOUNS)}.")
     if on_bad_image not in ("reject", "fail"):
         raise TableError(f"on_bad_image is '{on_bad_image}'. Expected reject or fail.")
     if labels_per_class is not None and labels_per_class < 1:
@@ -119,7 +129,7 @@ def _refuse_options(kind: str | None, on_bad_image: str, labels_per_class: int |
 
 
 def _check_cells(entries: Entries, class_names: Sequence[str] | None, require_labels: bool) -> list[str]:
-    """Tidies the labels, refuses what no image could mend, and notes what is doubtful."""
+    """Tidies the labels, refuses what no input could mend, and notes what is doubtful."""
     entries.labels = labels.tidied(entries.labels)
     if class_names is not None:
         labels.refuse_unknown(entries, class_names, "classes of the model")
@@ -140,7 +150,7 @@ def _table(entries: Entries, usable: Usable, class_names: tuple[str, ...], polic
         column([number.get(label, -1) for label in entries.labels], np.int64),
         None if entries.splits is None else column(entries.splits), usable.checksums, groups, class_names, policy)
     return Table(
-        kind="image", inputs=column(entries.inputs, np.int64 if entries.array is not None else object),
+        kind=entries.kind, inputs=column(entries.inputs, np.int64 if entries.array is not None else object),
         names=column(entries.names), labels=assigned.labels, splits=assigned.splits, groups=groups,
         rows=column(entries.rows, np.int64), class_names=class_names, checksums=np.array(usable.checksums, object),
         decoders=usable.decoders, sizes=usable.sizes, channels=usable.channels, array=entries.array,

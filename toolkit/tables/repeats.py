@@ -1,4 +1,4 @@
-"""Rows that show the same image: contradictions are refused, leaks between splits and mere copies are noted."""
+"""Rows with the same input: contradictions are refused, leaks between splits and mere copies are noted."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def _refuse_contradiction(entries: Entries, labelled: list[int]) -> None:
 
 
 def notes_on_contents(entries: Entries, kept: Sequence[int], checksums: Sequence[str]) -> list[str]:
-    """Notes on equal images: copies, leaks between splits, different labels.
+    """Notes on equal inputs: copies, leaks between splits, different labels.
 
     Args:
         entries: all rows.
         kept: indices of the usable ones.
-        checksums: of the image of each of those.
+        checksums: of the input of each of those.
     """
     splits = entries.splits or [""] * len(entries)
     copies, crossing, conflicts = [], [], []
@@ -52,14 +52,15 @@ def notes_on_contents(entries: Entries, kept: Sequence[int], checksums: Sequence
         crossing += [(training[0], i) for i in rows if training and splits[i] not in ("", "train")]
         labelled = [i for i in rows if entries.labels[i]]
         conflicts += [(labelled[0], i) for i in labelled[1:] if entries.labels[i] != entries.labels[labelled[0]]]
+    noun, verb = entries.noun, ("shows", "show") if entries.kind == "image" else ("holds", "hold")
     return [
-        *_note(entries, copies, lambda count: f"{counted(count, 'row repeats', 'rows repeat')} the image of another "
-                                              "row with the same label and split, byte for byte, so that the image "
+        *_note(entries, copies, lambda count: f"{counted(count, 'row repeats', 'rows repeat')} the {noun} of another "
+                                              f"row with the same label and split, byte for byte, so that the {noun} "
                                               "counts twice"),
-        *_note(entries, crossing, lambda count: f"Leak: {counted(count, 'validation or test row')} "
-                                                f"{'shows' if count == 1 else 'show'} an image that is also a training "
+        *_note(entries, crossing, lambda count: f"Leak: {counted(count, 'validation or test row')} {verb[count > 1]} "
+                                                f"{'an' if noun == 'image' else 'a'} {noun} that is also a training "
                                                 f"row, byte for byte, so that the scores are too good"),
-        *_note(entries, conflicts, lambda count: f"{counted(count, 'row has', 'rows have')} the same image, byte for "
+        *_note(entries, conflicts, lambda count: f"{counted(count, 'row has', 'rows have')} the same {noun}, byte for "
                                                  "byte, as a row with another label: one label must be wrong"),
     ]
 
@@ -79,8 +80,8 @@ def note_on_groups(entries: Entries) -> list[str]:
 
 
 def _files(entries: Entries) -> Iterable[tuple[int, str]]:
-    """Indices and the file that each means, symbolic links followed; nothing for images of an array."""
-    if entries.array is not None:
+    """Indices and the file that each means, symbolic links followed; nothing where inputs are no files."""
+    if entries.kind != "image" or entries.array is not None:
         return []
     return ((i, os.path.realpath(path) if "\0" not in path else path) for i, path in enumerate(entries.inputs) if path)
 

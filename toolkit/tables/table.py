@@ -45,20 +45,24 @@ class Table:
     The arrays cannot be written to.
 
     Attributes:
-        kind: of the inputs, "image".
-        inputs: (n,) object, absolute paths; or (n,) int64, positions in ``array``.
-        names: (n,) object, each input as the user wrote it; for arrays such as "x_train[17]".
+        kind: of the inputs, "image", "text" or "series".
+        inputs: (n,) object, absolute paths or whole texts; or (n,) int64, positions in ``array``.
+        names: (n,) object, each input as the user wrote it, on one line of at most 200 characters for texts and series;
+            for arrays such as "x_train[17]".
         labels: (n,) int64 class numbers, -1 for unlabelled.
         splits: (n,) object, "train", "validation" or "test".
         groups: (n,) object, "" for none; or None.
         rows: (n,) int64, 1 for the first line after the header.
         class_names: C names, numbers sorted as numbers.
-        checksums: (n,) object, SHA-256 of each file's bytes, or of the shape and pixels of an array's image.
+        checksums: (n,) object, SHA-256 of each file's bytes, of a text's UTF-8 bytes, or of the shape and numbers of an
+            array's image or series.
         decoders: (n,) uint8, 0 for a JPEG and 1 for a PNG that TensorFlow reads to the same pixels, else 2 (see
-            ``image_decoders``).
-        sizes: (n, 2) int32 heights and widths, after the turn that EXIF asks for.
-        channels: 1 if every image is grey, else 3.
-        array: (N, H, W) or (N, H, W, 3) uint8 images, or None for files.
+            ``image_decoders``); 0 for texts and series.
+        sizes: (n, 2) int32 heights and widths, after the turn that EXIF asks for; (characters, 1) of texts; (time
+            steps, channels) of series.
+        channels: 1 if every image is grey, else 3; of series their number; of texts 1.
+        array: (N, H, W) or (N, H, W, 3) uint8 images; (N,) object of (T, C) float32 series, NaN where a value is
+            missing, the last step with a value; or None for files and texts.
         rejected: the rows set aside, in their order.
         notes: sentences for the report.
         source: what the user named.
@@ -119,12 +123,12 @@ class Table:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of images, labels, splits and class names: two tables with the same one train the same model."""
+        """SHA-256 of inputs, labels, splits and class names: two tables with the same one train the same model."""
         return _sha256(self.class_names, self.checksums, self.labels.tolist(), self.splits)
 
     @property
     def split_fingerprint(self) -> str:
-        """SHA-256 of which image is in which split."""
+        """SHA-256 of which input is in which split."""
         return _sha256(self.checksums, self.splits)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import sparse
 from scipy.special import softmax
 
 ROWS_AT_ONCE = 8192
@@ -32,14 +33,14 @@ class LinearClassifier:
         """Class probabilities.
 
         Args:
-            features: (n, F) real numbers.
+            features: (n, F) real numbers, dense or sparse.
 
         Returns:
             (n, C) float64, rows sum to one.
         """
-        features = np.asarray(features)
-        result = np.empty((len(features), len(self.bias)))
-        for start in range(0, len(features), ROWS_AT_ONCE):
+        features = features if sparse.issparse(features) else np.asarray(features)
+        result = np.empty((features.shape[0], len(self.bias)))
+        for start in range(0, len(result), ROWS_AT_ONCE):
             part = features[start:start + ROWS_AT_ONCE, :len(self.kernel)].astype(np.float64)
             result[start:start + ROWS_AT_ONCE] = softmax(part @ self.kernel + self.bias, axis=1)
         return result
@@ -81,9 +82,10 @@ def of_two_classes(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np
 
 
 def checked(features: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features as an array and labels as int64, or an error that says what is wrong with them."""
-    features, labels = np.asarray(features), np.asarray(labels, dtype=np.int64)
-    if features.ndim != 2 or not len(labels) or len(features) != len(labels):
+    """Features as an array, or sparse by rows, and labels as int64, or an error that says what is wrong with them."""
+    features = features.tocsr() if sparse.issparse(features) else np.asarray(features)
+    labels = np.asarray(labels, dtype=np.int64)
+    if features.ndim != 2 or not len(labels) or features.shape[0] != len(labels):
         raise ValueError(f"Expected (n, F) features and n >= 1 labels, got features of shape {features.shape} and "
                          f"{len(labels)} labels.")
     if labels.min() < 0 or labels.max() >= num_classes:

@@ -2,8 +2,8 @@ r"""Logistic regression with its strength of regularisation chosen by cross-vali
 
 .. math:: \min_{W, b} \tfrac12 \lVert W \rVert^2 + C \sum_i -\log \mathrm{softmax}(x_i W + b)_{y_i}
 
-on standardised features. C walks up a grid from strong to weak regularisation, each fit starting from the one before;
-the walk ends once the held-out log loss has risen twice in a row. scikit-learn's L-BFGS does every fit. The standard
+on standardised features (sparse ones, such as n-grams, are taken as they are). C walks up a grid from strong to weak
+regularisation, each fit starting from the one before; the walk ends once the held-out log loss has risen twice in a row. scikit-learn's L-BFGS does every fit. The standard
 deviation is taken over all training rows, held-out ones included; it knows no labels.
 """
 
@@ -12,13 +12,14 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from toolkit.evaluation.baselines.folds import folds, sample
 from toolkit.evaluation.baselines.linear import (NOTHING_TO_FIT, LinearClassifier, checked, constant, of_two_classes,
                                                 spread)
-from toolkit.evaluation.baselines.reduction import reduction
+from toolkit.evaluation.baselines.reduction import as_they_are, reduction
 from toolkit.evaluation.baselines.threads import threads_for
 
 NAME = "logistic regression"
@@ -26,6 +27,7 @@ GRID = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 5))
 NUM_FOLDS = 5
 COARSE_GRID, FEW_FOLDS = GRID[::2], 3  # where the sample has more than MUCH numbers times classes
 MUCH = 1e8
+MANY_COLUMNS = 20_000  # likewise
 FIXED_C = 0.1  # where too few rows are left to choose it
 MAX_ROWS_TO_CHOOSE = 5000
 CHOOSING_ITERATIONS = 200
@@ -37,7 +39,7 @@ def logistic_regression(features: np.ndarray, labels: np.ndarray, num_classes: i
     """Fit multinomial logistic regression, C chosen by stratified cross-validated log loss on the given rows.
 
     Args:
-        features: (n, F) real numbers.
+        features: (n, F) real numbers, dense or sparse.
         labels: (n,) int in 0..C-1, n >= 1. A class without rows is never predicted.
         num_classes: C.
         groups: (n,) names; rows of one group are held out together.
@@ -58,10 +60,10 @@ def logistic_regression(features: np.ndarray, labels: np.ndarray, num_classes: i
     """
     features, labels = checked(features, labels, num_classes)
     present = np.unique(labels)
-    reduced = reduction(features)
+    reduced = as_they_are(features) if sparse.issparse(features) else reduction(features)
     if len(present) == 1 or not reduced.num_varying:
         return constant(NAME, features.shape[1], labels, num_classes, NOTHING_TO_FIT)
-    model = _Model(tolerance=1e-5, max_iterations=max_iterations)
+    model = Model(tolerance=1e-5, max_iterations=max_iterations)
     with threads_for(reduced.features.size * len(present)):
         strength, details = _choose(reduced.features, labels, groups, seed)
         kernel, bias = model.fit(reduced.features, labels, strength)
@@ -72,7 +74,7 @@ def logistic_regression(features: np.ndarray, labels: np.ndarray, num_classes: i
     return spread(NAME, *reduced.unfold(kernel, bias), present, num_classes, details)
 
 
-class _Model:
+class Model:
     """scikit-learn's fit, started from the one before, without warnings and with one column a class."""
 
     def __init__(self, *, tolerance: float, max_iterations: int) -> None:
@@ -103,7 +105,8 @@ class _Model:
 def _choose(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, seed: int) -> tuple[float, dict]:
     """C and how it was chosen."""
     rows = sample(labels, MAX_ROWS_TO_CHOOSE, seed)
-    much = len(rows) * features.shape[1] * len(np.unique(labels)) > MUCH
+    columns, numbers_a_row = features.shape[1], features.size / features.shape[0]
+    much = columns > MANY_COLUMNS or len(rows) * numbers_a_row * len(np.unique(labels)) > MUCH
     grid, num_folds = (COARSE_GRID, FEW_FOLDS) if much else (GRID, NUM_FOLDS)
     numbers = folds(labels[rows], groups=None if groups is None else np.asarray(groups)[rows], num_folds=num_folds,
                     seed=seed)
@@ -128,7 +131,7 @@ def _walk(features: np.ndarray, labels: np.ndarray, numbers: np.ndarray,
     splits = [(numbers != fold, numbers == fold) for fold in np.unique(numbers)]
     splits = [(np.flatnonzero(fitted), np.flatnonzero(held_out)) for fitted, held_out in splits
               if len(np.unique(labels[fitted])) > 1]
-    models = [_Model(tolerance=1e-4, max_iterations=CHOOSING_ITERATIONS) for _ in splits]
+    models = [Model(tolerance=1e-4, max_iterations=CHOOSING_ITERATIONS) for _ in splits]
     parts = [(features[fitted], labels[fitted], features[out], labels[out]) for fitted, out in splits]
     losses, accuracies = [], []
     for strength in grid:

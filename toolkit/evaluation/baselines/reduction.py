@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 
 from toolkit.evaluation.baselines.threads import threads_for
 
@@ -31,7 +31,7 @@ class Reduction:
     """Reduced training features and the way back.
 
     Attributes:
-        features: (n, r) standardised, and rotated where n < F.
+        features: (n, r) standardised, and rotated where n < F; sparse ones as they are.
         num_varying: number of the F features that vary.
         mean: (F,).
         scale: (F,), infinite where a feature is constant.
@@ -48,6 +48,17 @@ class Reduction:
         """Kernel (F, C) and bias (C,) on raw features, from kernel (r, C) and bias on reduced ones."""
         kernel = (kernel if self.basis is None else self.basis @ kernel) / self.scale[:, None]
         return kernel, bias - self.mean @ kernel
+
+
+def as_they_are(features: sparse.csr_matrix) -> Reduction:
+    """Sparse features, which centring would fill; their makers scale them.
+
+    Args:
+        features: (n, F).
+    """
+    width = features.shape[1]
+    varying = len(np.unique(features.indices))
+    return Reduction(features.astype(np.float64), varying, np.zeros(width), np.ones(width), None)
 
 
 def reduction(features: np.ndarray) -> Reduction:

@@ -55,9 +55,14 @@ def _heading(report: dict[str, Any]) -> list[str]:
 
 
 def _preprocessing(found: dict[str, Any] | None) -> list[str]:
-    """How the pictures reach the network, and who says so."""
+    """How the rows reach the network, and who says so."""
     if not found:
         return []
+    if "max_length" in found:
+        what = f"a vocabulary of {found['vocabulary_size']:,} tokens" if "vocabulary_size" in found else \
+            f"{found['channels']:,} channel{'s' if found['channels'] > 1 else ''}"
+        kept = f"the first {found['max_length']:,} steps" if found["max_length"] else "all steps"
+        return wrapped(f"Sequences: {what}, {kept}.", indent=0)
     scale = f", (pixels - {_one_or_all(found['mean'])}) / {_one_or_all(found['std'])}" if found["mean"] else ""
     return wrapped(f"Images: short side {found['resize_size']}, centre {found['image_size']}, {found['interpolation']}"
                    f"{scale}: {found['preprocessing']}.", indent=0)
