@@ -155,7 +155,7 @@ def _low_precision(precision: Mapping[str, Any], priors: np.ndarray, num_classes
         return ""
     return (f"Low precision: of {precision['count']:.3g} hidden labelled rows that would be used, only "
             f"{_percent(precision['estimate'])} were given their label (95 % interval up to {_percent(high)}). Check "
-            "the labels of the labelled rows first, then try a backbone whose features suit these images.")
+            "the labels of the labelled rows first, then try a backbone whose features suit these rows.")
 
 
 def _overconfident(precision: Mapping[str, Any], confidences: np.ndarray) -> str:

@@ -107,7 +107,7 @@ def recipe(title: str, method: Method, candidates: Sequence[Mapping[str, Any]], 
         method: takes steps too.
         candidates: its settings, the usual ones first.
         steps: of gradient, for the method and for its control.
-        strong_copies: strongly changed copies of each image.
+        strong_copies: strongly changed copies of each row.
     """
     return feature_runs.Recipe(
         title=title, method=partial(method, steps=steps), candidates=candidates,

@@ -4,9 +4,10 @@ A recipe brings a method and its control (see ``trials``) and the candidates of 
 
     pool -> foreign rows set aside -> views -> settings by cross-fitting -> judged against the control -> head -> files
 
-Where images may be mirrored, the mirror image is one more weak view, and a prediction is the mean of that for the image
-and that for its mirror image; this holds for the method and for its control. Features are extracted on one device,
-whatever ``--devices`` says, and heads are fitted on the processor: nothing here runs under ``tf.distribute``.
+Rows of every kind have views (see ``feature_views``). Where images may be mirrored, the mirror image is one more weak
+view, and a prediction is the mean of that for the image and that for its mirror image; this holds for the method and
+for its control. Features are extracted on one device, whatever ``--devices`` says, and heads are fitted on the
+processor: nothing here runs under ``tf.distribute``.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Recipe:
         candidates: its settings, the usual ones first.
         control: learns from labelled rows only.
         control_candidates: its settings; those chosen are the method's too.
-        strong_copies: strongly changed copies of each image.
+        strong_copies: strongly changed copies of each row.
         facts: for the report's ``training``.
     """
 
@@ -59,7 +60,7 @@ def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", 
     """Learns by a recipe and writes the files of a run.
 
     Args:
-        table: of images, with labelled training rows.
+        table: with labelled training rows.
         folder: of the run.
         backbone: from ``backbones.build``.
         settings: seed and reflect are used.
@@ -72,8 +73,8 @@ def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", 
         The report, as in ``report.json``.
     """
     pool = pools.pool(table)
-    mirrored = reflection.decide(table, backbone, settings.reflect)
-    if scales == 2 and not settings.from_scratch:
+    mirrored = reflection.decide(table, backbone, settings.reflect) if table.kind == "image" else {"reflect": False}
+    if scales == 2 and table.kind == "image" and not settings.from_scratch:
         backbone = feature_scales.at_two_scales(backbone)
     known, others = (features.extract(backbone, table, rows) for rows in (table.labelled("train"), pool.rows))
     pool = foreign.without(pool, table, known, others)
@@ -111,9 +112,9 @@ def _problem(table: Table, backbone: "keras.Model", pool: np.ndarray, strong_cop
     drawn = [reduced.features]
     if reflect:
         drawn.append(heads.projected(reduced, features.extract(backbone, table, rows, reflect=True)))
-    for augmentation, copies in ((feature_views.WEAK, 1), (feature_views.STRONG, strong_copies)):
+    for change, copies in zip(feature_views.changes(table), (1, strong_copies), strict=True):
         for copy in range(copies):
-            view = feature_views.draw(backbone, table, rows, augmentation, copy=copy, reflect=reflect)
+            view = feature_views.draw(backbone, table, rows, change, copy=copy, reflect=reflect)
             drawn.append(heads.projected(reduced, view))
     views, count = np.stack(drawn), len(rows) - len(pool)
     labels = table.labels[rows[:count]]

@@ -1,8 +1,8 @@
-"""Weakly and strongly changed copies of images as frozen features, each computed once.
+"""Weakly and strongly changed copies of rows as frozen features, each computed once.
 
-A method that wants two views of an image needs the network for each; on frozen features a few copies drawn beforehand
-do. Copy k of an image is a function of the image's content, the augmentation, the seed and k alone, so that neither
-the order of rows nor what else is in the table changes it, and the cache of ``training.features`` holds it.
+A method that wants two views of a row needs the network for each; on frozen features a few copies drawn beforehand do.
+Copy k of a row is a function of its content, the change, the seed and k alone, so that neither the order of rows nor
+what else is in the table changes it, and the cache of ``training.features`` holds it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from toolkit import ToolkitError
-from toolkit.inputs import images
+from toolkit import inputs
+from toolkit.inputs import images, sequences
 from toolkit.inputs.augmentation import Augmentation, augment
 from toolkit.models import backbones
+from toolkit.semisupervised import sequence_views
 from toolkit.tables import Table
 from toolkit.training import features
 
@@ -28,37 +29,46 @@ STRONG = Augmentation(crop="shift", rand_augment=0.5)
 CONTENT_DIGITS = 15  # of the checksum, in base 16: the largest number of them that an int64 holds
 
 
-def draw(backbone: "keras.Model", table: Table, indices: np.ndarray, augmentation: Augmentation, *, copy: int = 0,
+Change = Augmentation | sequences.Augmentation
+
+
+def changes(table: Table) -> tuple[Change, Change]:
+    """What is drawn for a weak copy of a row of a table, and what for a strong one."""
+    return (WEAK, STRONG) if table.kind == "image" else (sequence_views.WEAK, sequence_views.STRONG)
+
+
+def draw(backbone: "keras.Model", table: Table, indices: np.ndarray, change: Change, *, copy: int = 0,
          reflect: bool = False, seed: int = 0, batch_size: int = 64) -> np.ndarray:
     """Features of a changed copy of rows of a table.
 
     Args:
         backbone: from ``backbones.build``.
-        table: of images.
+        table: of any kind.
         indices: (n,) rows of the table.
-        augmentation: what is drawn: ``WEAK``, ``STRONG`` or another.
+        change: what is drawn: one of ``changes`` or another.
         copy: its number; each names one draw.
         reflect: mirror one image in two, left to right.
         seed: of the draws.
-        batch_size: images a step.
+        batch_size: rows a step.
 
     Returns:
         (n, F) float32, in the order of ``indices``.
 
     Raises:
-        ToolkitError: if the rows are no images, or an image can no longer be read.
+        ToolkitError: if an image can no longer be read.
     """
-    if table.kind != "image":
-        raise ToolkitError(f"{table.source}: rows of kind {table.kind!r} have no changed copies; give images.")
-    augmentation = dataclasses.replace(augmentation, reflect=reflect)
-    preprocessing = backbones.preprocessing(backbone)
+    preprocessing, title = backbones.preprocessing(backbone), "weak" if change == changes(table)[0] else "strong"
+    if table.kind == "image":
+        change = dataclasses.replace(change, reflect=reflect)
 
     def batches(rows: np.ndarray) -> tf.data.Dataset:
-        return _batches(table, rows, preprocessing, augmentation, copy=copy, seed=seed, batch_size=batch_size)
+        if table.kind == "image":
+            return _batches(table, rows, preprocessing, change, copy=copy, seed=seed, batch_size=batch_size)
+        return inputs.evaluation_batches(sequence_views.changed(table, rows, change, copy=copy, seed=seed), rows,
+                                         preprocessing=preprocessing, batch_size=batch_size)
 
-    kind = "strong" if augmentation.rand_augment else "weak"
-    return features.through_network(backbone, table, indices, batches, repr(augmentation), f"seed {seed}",
-                                    f"copy {copy}", title=f"{kind} copy {copy + 1}, features of {backbone.name}")
+    return features.through_network(backbone, table, indices, batches, repr(change), f"seed {seed}", f"copy {copy}",
+                                    title=f"{title} copy {copy + 1}, features of {backbone.name}")
 
 
 def _batches(table: Table, rows: np.ndarray, preprocessing: backbones.Preprocessing, augmentation: Augmentation, *,

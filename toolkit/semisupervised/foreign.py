@@ -24,7 +24,7 @@ def without(pool: pools.Pool, table: Table, labelled: np.ndarray, unlabelled: np
 
     Args:
         pool: of the table.
-        table: of images.
+        table: of any kind.
         labelled: (n, F) features of the labelled training rows.
         unlabelled: (p, F) features of the pool.
     """

@@ -62,6 +62,11 @@ class PoolModel(keras.Model):
         return self.classifier.input_shape
 
     @property
+    def inputs(self) -> list[keras.KerasTensor]:
+        """The images, as symbols."""
+        return self.classifier.inputs
+
+    @property
     def output_shape(self) -> tuple[int | None, ...]:
         """Of their logits."""
         return self.classifier.output_shape

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from toolkit import ToolkitError
-from toolkit.inputs import images
+from toolkit.inputs import images, shares
 from toolkit.inputs.augmentation import Augmentation, augment
 from toolkit.models.backbones import Preprocessing
 from toolkit.training import Settings, streams
@@ -114,9 +114,9 @@ def batches(table: "Table", pool: np.ndarray, preprocessing: Preprocessing, sett
 
     def joined(step: tf.Tensor, both: tuple[Any, dict[str, tf.Tensor]]) -> tuple:
         (image, target, weight), unlabelled = both
-        of_label = {name: tf.reshape(value, (settings.batch_size, views.per_label, *value.shape[1:]))
+        of_label = {name: tf.reshape(value, (shares.size(settings.batch_size), views.per_label, *value.shape[1:]))
                     for name, value in unlabelled.items()}
-        mixing = _mixing(settings.batch_size, views, seed, step) if views.mixing else {}
+        mixing = shares.of_batch(_mixing(settings.batch_size, views, seed, step)) if views.mixing else {}
         return {"labelled": image, **of_label, **mixing}, target, weight
 
     def stream(first_step: int) -> tf.data.Dataset:

@@ -18,7 +18,7 @@ import numpy as np
 from toolkit.evaluation import groups as groups_
 from toolkit.evaluation.report import files
 from toolkit.semisupervised.audit import audit as audit_
-from toolkit.tables import Table
+from toolkit.tables import Table, entries
 
 FEW = 4  # labels of a class below which folds are repeated
 REPEATS = 3
@@ -32,7 +32,7 @@ class Pool:
 
     Attributes:
         rows: (p,) positions in the table, ascending.
-        dropped: how many were left out, because validation or test rows show the same image.
+        dropped: how many were left out, because validation or test rows are the same.
         notes: sentences for the report.
         set_aside: how many were left out, because they look like no labelled row; see ``foreign``.
     """
@@ -71,10 +71,10 @@ def unaudited(num_classes: int) -> dict[str, Any]:
 
 
 def pool(table: Table) -> Pool:
-    """The unlabelled training rows of a table, without those whose image is also a validation or test row.
+    """The unlabelled training rows of a table, without those whose content is also a validation or test row.
 
     Args:
-        table: of images; a training row without a label is unlabelled.
+        table: of any kind; a training row without a label is unlabelled.
     """
     rows = table.unlabelled()
     held_out = table.checksums[table.splits != "train"]
@@ -84,8 +84,9 @@ def pool(table: Table) -> Pool:
         notes.append("No training row is unlabelled, so the result is that of the control. Leave labels blank, or add "
                      "rows without a label.")
     if same.any():
-        notes.append(f"{int(same.sum()):,} of {len(rows):,} unlabelled rows show an image that is also a validation or "
-                     "test row, byte for byte: they are not learnt from.")
+        held = "show an image" if table.kind == "image" else f"hold a {entries.NOUNS[table.kind][0]}"
+        notes.append(f"{int(same.sum()):,} of {len(rows):,} unlabelled rows {held} that is also a validation or test "
+                     "row, byte for byte: they are not learnt from.")
     return Pool(rows[~same], int(same.sum()), tuple(notes))
 
 
@@ -93,7 +94,7 @@ def together(table: Table, rows: np.ndarray) -> np.ndarray:
     """What must be hidden together: the groups of the rows, else their checksums, so that no copy betrays a label.
 
     Args:
-        table: of images.
+        table: of any kind.
         rows: (n,) positions in it.
 
     Returns:
@@ -191,12 +192,12 @@ def write(path: Path, table: Table, rows: np.ndarray, labels: np.ndarray, confid
           class_names: Sequence[str]) -> None:
     """Writes pseudo_labels.csv: row,input,label,confidence,round, in the order of the input.
 
-    Where images were added from other sources there is a column source, blank for rows of the table itself; the others
+    Where rows were added from other sources there is a column source, blank for rows of the table itself; the others
     follow, source by source, and their row numbers count in their source.
 
     Args:
         path: of the file.
-        table: of images.
+        table: of any kind.
         rows: (p,) positions of the pool's rows in it.
         labels: (p,) int in 0..C-1.
         confidences: (p,) in [0, 1].

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from toolkit import ToolkitError
 from toolkit.semisupervised import feature_runs, pixel_runs
-from toolkit.tables import Table
+from toolkit.tables import Table, entries
 from toolkit.training import Settings, devices, run_folders
 
 
@@ -23,7 +24,7 @@ def learn(table: Table, name: str, *, output: str | Path, settings: Settings, op
     """Learns by a recipe in a space and writes a run folder.
 
     Args:
-        table: of images, with labelled training rows.
+        table: with labelled training rows; in pixel space of images.
         name: of the recipe's module.
         output: the new run folder.
         settings: as asked for.
@@ -43,6 +44,9 @@ def learn(table: Table, name: str, *, output: str | Path, settings: Settings, op
     Raises:
         ToolkitError: if the folder, the space, the backbone or the weights cannot be used.
     """
+    if table.kind != "image" and space != "features":
+        raise ToolkitError(f"{table.source}: --space {space} trains on the pixels of images, and the rows are "
+                           f"{entries.NOUNS[table.kind][1]}: use --space features.")
     options = {**settings.describe(), **options, "scales": scales, "space": space}
     with run_folders.begin(output, name, table, options, resume=resume) as folder:
         if folder.finished:

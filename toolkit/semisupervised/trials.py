@@ -29,7 +29,7 @@ SMALLEST = 1e-30
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Labelled rows and a pool, each in V views: the plain image, then weak copies, then strong ones.
+    """Labelled rows and a pool, each in V views: the plain one, then weak copies, then strong ones.
 
     Attributes:
         labelled: (V, n, r) float32.
