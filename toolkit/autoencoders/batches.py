@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from toolkit import ToolkitError, inputs
+from toolkit.inputs import shares
 from toolkit.models.backbones import Preprocessing
 from toolkit.tables import Table
 from toolkit.training.progress import Progress
@@ -77,7 +78,7 @@ def stream(values: np.ndarray, draw: Draw, *, batch_size: int, seed: int) -> Cal
             return order[tf.where(number == first_pass, passed, 0):]
 
         def made(step: tf.Tensor, rows: tf.Tensor) -> Batch:
-            return draw(scaled(tf.gather(data, rows)), _seed(seed, step), step)
+            return shares.of_batch(draw(scaled(tf.gather(data, rows)), _seed(seed, step), step))
 
         rows = tf.data.Dataset.counter(first_pass).map(one_pass).rebatch(batch_size, drop_remainder=True)
         return rows.enumerate(start=first_step).map(made, num_parallel_calls=1, deterministic=True).prefetch(2)

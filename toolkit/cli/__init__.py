@@ -16,7 +16,8 @@ from typing import Any
 import click
 
 import toolkit
-from toolkit.cli import autoencoders, benchmark, doctor, rank_backbones, recipes, runs, semisupervised, show
+from toolkit.cli import (autoencoders, benchmark, doctor, launch, rank_backbones, recipes, runs, semisupervised,
+                         sequences, show)
 
 __all__ = ["main"]
 
@@ -58,8 +59,9 @@ def main() -> None:
 
 
 for command in (recipes.fine_tune, recipes.linear_probe, *semisupervised.COMMANDS, *autoencoders.COMMANDS,
+                *sequences.COMMANDS,
                 benchmark.benchmark, benchmark.learning_curve, runs.evaluate, runs.predict, runs.compare, runs.rerun,
-                show.show, rank_backbones.rank_backbones, runs.backbones, doctor.doctor):
+                show.show, rank_backbones.rank_backbones, runs.backbones, doctor.doctor, launch.launch):
     main.add_command(command)
 
 

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from toolkit import atomic_files
-from toolkit.training import checkpoints
+from toolkit.training import checkpoints, loop, workers
 from toolkit.training.plans import Plan
 from toolkit.training.progress import say
 from toolkit.training.settings import Settings
@@ -58,9 +58,11 @@ def calibrate(model: keras.Model, batches: Batches, plan: Plan, settings: Settin
                 f"{found['steps_per_epoch']} steps, at {seconds:.2f} s a step")
         if kept is None:
             return _apply(plan, settings, found)
-        plan.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_files.in_place_of(kept) as temporary:
-            temporary.write_text(json.dumps(found))
+        if workers.this().is_chief:
+            plan.folder.mkdir(parents=True, exist_ok=True)
+            with atomic_files.in_place_of(kept) as temporary:
+                temporary.write_text(json.dumps(found))
+        return _apply(plan, settings, found)
     return _apply(plan, settings, json.loads(kept.read_text()))
 
 
@@ -76,11 +78,11 @@ def _seconds_to_end(model: keras.Model, plan: Plan, end_epoch: Callable[[], obje
     start = time.monotonic()
     end_epoch()
     state = checkpoints.get_state(model)
-    if plan.folder:
+    if plan.folder and workers.this().is_chief:
         trial = plan.folder / "trial"
         checkpoints.save(trial, 0, state, {})
         shutil.rmtree(trial)
-    return 1.5 * (time.monotonic() - start)
+    return workers.of_chief(1.5 * (time.monotonic() - start))
 
 
 def _shortened(plan: Plan, settings: Settings, seconds: float, overhead: float, between: float, num_rows: int
@@ -101,8 +103,8 @@ def seconds_per_step(model: keras.Model, batches: Batches) -> tuple[float, float
     note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: times.append(time.monotonic()))
     _try(model, batches, TIMED_STEPS, note)
     steps = np.diff(times)
-    typical = float(np.median(steps[1:]))
-    return typical, float(steps[0]) - typical
+    typical = workers.of_chief(float(np.median(steps[1:])))
+    return typical, workers.of_chief(float(steps[0])) - typical
 
 
 def find_learning_rate(model: keras.Model, batches: Batches, *, lowest: float = 1e-6, highest: float = 1.0) -> float:
@@ -134,7 +136,8 @@ def find_learning_rate(model: keras.Model, batches: Batches, *, lowest: float = 
 
     model.compile(optimizer=trial, loss=model.loss)
     sweep = keras.callbacks.LambdaCallback(on_train_batch_begin=start, on_train_batch_end=end)
-    model.fit(batches(0), steps_per_epoch=RANGE_STEPS, epochs=1, verbose=0, callbacks=[sweep], shuffle=False)
+    model.fit(loop.distributed(model, batches, 0), steps_per_epoch=RANGE_STEPS, epochs=1, verbose=0, callbacks=[sweep],
+              shuffle=False)
     model.compile(optimizer=optimizer, loss=model.loss)
     checkpoints.set_weights(model, weights)
     smooth = np.convolve(np.pad(losses, 2, mode="edge"), np.ones(5) / 5, mode="valid")
@@ -146,5 +149,6 @@ def _try(model: keras.Model, batches: Batches, steps: int, callback: keras.callb
     with model.distribute_strategy.scope():
         model.optimizer.build(model.trainable_variables)
     state = checkpoints.get_state(model)
-    model.fit(batches(0), steps_per_epoch=steps, epochs=1, verbose=0, callbacks=[callback], shuffle=False)
+    model.fit(loop.distributed(model, batches, 0), steps_per_epoch=steps, epochs=1, verbose=0, callbacks=[callback],
+              shuffle=False)
     checkpoints.set_state(model, state)

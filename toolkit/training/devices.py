@@ -1,5 +1,7 @@
 """Which devices a run uses: one ``tf.distribute`` strategy a process, and deterministic arithmetic.
 
+A process that is one of several workers (see ``workers``) uses its devices together with theirs.
+
 A second strategy object in one process can die with a collective shape mismatch, so ``strategy`` makes one and keeps
 it. Operations are made deterministic (``tf.config.experimental.enable_op_determinism``): a run is a fact.
 """
@@ -10,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from toolkit import ToolkitError
+from toolkit.training import workers
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -25,7 +28,8 @@ def strategy(devices: str = "auto") -> "tf.distribute.Strategy":
             ``"cpu:2"`` (two logical CPU devices, to try distribution without a GPU).
 
     Returns:
-        TensorFlow's default strategy for one device, a ``MirroredStrategy`` for several.
+        TensorFlow's default strategy for one device, a ``MirroredStrategy`` for several, and one that spans all
+        workers where there are several.
 
     Raises:
         ToolkitError: if the device is not there, the words are unknown, or this process already uses others.
@@ -37,13 +41,29 @@ def strategy(devices: str = "auto") -> "tf.distribute.Strategy":
         _configure(names)
         tf.config.experimental.enable_op_determinism()
         visible = [f"{name[:3]}:{i}" for i, name in enumerate(names)]  # visible GPUs are counted from 0 again
-        made = tf.distribute.MirroredStrategy(visible) if len(names) > 1 else tf.distribute.get_strategy()
-        _made.append((names, made))
+        _made.append((names, _over(names, visible)))
     (used, made), = _made
     if used != names:
         raise ToolkitError(f"This process already runs on {', '.join(used)} and cannot change to {', '.join(names)}: "
                            f"start a new process for it.")
     return made
+
+
+def made() -> "tf.distribute.Strategy":
+    """The strategy of this process, which ``strategy`` has made."""
+    return _made[0][1]
+
+
+def _over(names: list[str], visible: list[str]) -> "tf.distribute.Strategy":
+    """The strategy over devices of this process, and of all other workers."""
+    import tensorflow as tf
+
+    if workers.this().count > 1:
+        if names[0].startswith("CPU") and len(names) > 1:
+            raise ToolkitError(f"--devices cpu:{len(names)} tries distribution within one process, and this one is one "
+                               f"of {workers.this().count} workers already: use --devices cpu.")
+        return workers.strategy()
+    return tf.distribute.MirroredStrategy(visible) if len(names) > 1 else tf.distribute.get_strategy()
 
 
 def _names(devices: str) -> list[str]:

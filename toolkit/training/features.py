@@ -1,9 +1,10 @@
-"""Frozen features: each image passes through the backbone once, ever.
+"""Frozen features: each image, text or series passes through the backbone once, ever.
 
 Features are cached on disk by content: one folder for what the backbone computes (its weights, graph and
-preprocessing), and in it files of rows named by the SHA-256 of the image's bytes. A renamed or moved image is found
-again; a changed one is not. Extraction writes its rows as it goes, so that a stopped one continues. BatchNorm is folded
-into the convolutions first (see ``models.folding``), which wins back what decoding costs.
+preprocessing), and in it files of rows named by the SHA-256 of their bytes. A renamed or moved image is found
+again; a changed one is not. Extraction writes its rows as it goes, so that a stopped one continues; several workers
+extract a part each into the cache that all of them read. BatchNorm is folded into the convolutions first (see
+``models.folding``), which wins back what decoding costs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import functools
 import hashlib
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ import toolkit
 from toolkit import atomic_files, inputs
 from toolkit.models import backbones
 from toolkit.tables import Table
+from toolkit.training import workers
 from toolkit.training.progress import Progress, say
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 ROWS_PER_FILE = 4096
 VERSION = 1  # raise it when the way from file to features changes
 PIXEL_SIDE = 32
+LENGTH_STEP = 8
+ROWS_PER_STEP = 64
 
 
 def extract(backbone: "keras.Model", table: Table, indices: np.ndarray | None = None, *, reflect: bool = False,
@@ -40,10 +44,10 @@ def extract(backbone: "keras.Model", table: Table, indices: np.ndarray | None = 
 
     Args:
         backbone: from ``backbones.build``.
-        table: of images.
+        table: of any kind that the backbone reads.
         indices: (n,) rows of the table; None: all of them.
         reflect: mirror the images left to right first.
-        batch_size: images a step.
+        batch_size: rows a step.
         cache: folder of the cache; None: ``$TOOLKIT_CACHE`` or ``~/.cache/toolkit``.
 
     Returns:
@@ -73,14 +77,14 @@ def extract(backbone: "keras.Model", table: Table, indices: np.ndarray | None = 
 def through_network(backbone: "keras.Model", table: Table, indices: np.ndarray | None,
                     batches: Callable[[np.ndarray], "tf.data.Dataset"], *parts: str, title: str,
                     cache: Path | None = None) -> np.ndarray:
-    """What the frozen network of a backbone makes of images, computed once for each distinct image and cached.
+    """What the frozen network of a backbone makes of rows, computed once for each distinct content and cached.
 
     Args:
         backbone: from ``backbones.build``.
-        table: of images.
+        table: of any kind.
         indices: (n,) rows; None: all.
-        batches: rows (k,) -> their images (B, S, S, 3), in order.
-        *parts: what decides the images besides table, preprocessing and backbone.
+        batches: rows (k,) -> what the network takes of them, images (B, S, S, 3) for one, in order.
+        *parts: what decides that besides table, preprocessing and backbone.
         title: of the progress.
         cache: folder of the cache; None: the user's.
 
@@ -95,10 +99,41 @@ def through_network(backbone: "keras.Model", table: Table, indices: np.ndarray |
     network = functools.cache(lambda: backbones.fold_batch_normalization(backbones.network(backbone)))
 
     def compute(rows: np.ndarray, progress: Callable[[int], None]) -> np.ndarray:
+        if table.kind != "image":
+            return _by_length(network(), batches(rows), progress)
         return inputs.explained(table, lambda: loop.predict(network(), batches(rows), progress))
 
     key = _key(backbones.fingerprint(backbone), repr(backbones.preprocessing(backbone)), *parts)
     return _through_cache(table, indices, Cache.open(cache, key), backbone.output_shape[-1], compute, title)
+
+
+def _by_length(network: "keras.Model", batches: "tf.data.Dataset", progress: Callable[[int], None]) -> np.ndarray:
+    """The outputs (n, F) of a network on sequences, those of like length together.
+
+    Each is padded to its own length rounded up to a multiple of eight: that saves most of the padding, and what comes
+    out of a sequence does not depend on its neighbours.
+    """
+    from toolkit.training import loop
+
+    sequences = [row for batch in batches for row in _trimmed(batch.numpy())]
+    result = np.zeros((len(sequences), network.output_shape[-1]), np.float32)
+    lengths, done = np.array([len(sequence) for sequence in sequences]), 0
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length)
+        groups = (np.stack([sequences[row] for row in rows[start:start + ROWS_PER_STEP]])
+                  for start in range(0, len(rows), ROWS_PER_STEP))
+        result[rows] = loop.predict(network, groups)
+        done += len(rows)
+        progress(done)
+    return result
+
+
+def _trimmed(batch: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows of a batch of tokens (B, T), 0 = padding, or series (B, T, C), NaN = padding, without most padding."""
+    known = batch != 0 if batch.ndim == 2 else np.isfinite(batch).any(axis=2)
+    steps = batch.shape[1] - np.argmax(known[:, ::-1], axis=1)
+    for row, length in zip(batch, np.where(known.any(axis=1), steps, 1), strict=True):
+        yield row[:-(-int(length) // LENGTH_STEP) * LENGTH_STEP]
 
 
 def pixels(table: Table, indices: np.ndarray | None = None, *, cache: Path | None = None) -> np.ndarray:
@@ -142,11 +177,22 @@ def _through_cache(table: Table, indices: np.ndarray | None, cache: "Cache", wid
     checksums, first, inverse = np.unique(table.checksums[indices].astype(str), return_index=True, return_inverse=True)
     result = np.zeros((len(checksums), width), np.float32)
     missing = np.flatnonzero(~cache.read_into(result, checksums))
-    with Progress(title, len(missing)) as progress:
-        for start in range(0, len(missing), ROWS_PER_FILE):
-            part = missing[start:start + ROWS_PER_FILE]
-            result[part] = compute(indices[first[part]], lambda done, start=start: progress(start + done))
-            cache.write(checksums[part], result[part])
+
+    def fill(rows: np.ndarray) -> None:
+        with Progress(title, len(rows)) as progress:
+            for start in range(0, len(rows), ROWS_PER_FILE):
+                part = rows[start:start + ROWS_PER_FILE]
+                result[part] = compute(indices[first[part]], lambda done, start=start: progress(start + done))
+                cache.write(checksums[part], result[part])
+
+    fill(workers.own(missing))
+    if workers.this().count > 1:
+        workers.wait()
+        left = np.flatnonzero(~cache.read_into(result, checksums))
+        if len(left):
+            say(f"The workers do not share the cache {cache.folder}: each extracts all rows itself. Set TOOLKIT_CACHE to a "
+                f"folder that all of them see.")
+        fill(left)
     return result[inverse]
 
 

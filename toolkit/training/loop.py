@@ -15,7 +15,8 @@ import keras
 import numpy as np
 
 from toolkit import ToolkitError
-from toolkit.training import checkpoints
+from toolkit.inputs import shares
+from toolkit.training import accumulation, checkpoints, stops, workers
 from toolkit.training.plans import Plan
 from toolkit.training.progress import duration, say
 
@@ -32,8 +33,8 @@ class Validation:
     """What chooses the epoch: batches of images in row order and their labels.
 
     Attributes:
-        batches: dataset of images (B, H, W, 3), without labels.
-        labels: (n,) int.
+        batches: dataset of images (B, H, W, 3), without labels; of several workers, those of ``workers.own``.
+        labels: (n,) int, of all workers' rows.
         monitor: ``"accuracy"`` (ties broken by log loss) or ``"log_loss"``.
         patience: stop after so many epochs without improvement; None: never.
     """
@@ -45,7 +46,8 @@ class Validation:
 
     def scores(self, model: keras.Model) -> dict[str, float]:
         """Accuracy and log loss of ``model`` on the validation rows."""
-        log_probabilities = np.log(np.clip(softmax(predict(model, self.batches)), 1e-12, None))
+        logits = workers.gathered(predict(model, self.batches))
+        log_probabilities = np.log(np.clip(softmax(logits), 1e-12, None))
         rows = np.arange(len(self.labels))
         return {"validation_accuracy": float(np.mean(log_probabilities.argmax(axis=1) == self.labels)),
                 "validation_log_loss": float(-np.mean(log_probabilities[rows, self.labels]))}
@@ -64,7 +66,8 @@ def fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: P
     The weights before training are a candidate too (epoch 0, unless the plan says otherwise). Without validation rows,
     or if the plan says so, the last epoch is taken. If the optimizer keeps a moving average of
     the weights, validation and the result use the average. If ``plan.folder`` holds a checkpoint, training continues
-    from it and ends in the same weights, bit for bit on the CPU, as if it had never stopped.
+    from it and ends in the same weights, bit for bit on the CPU, as if it had never stopped. Where memory runs out, it
+    goes on from there with the same batches, passed in twice as many parts.
 
     Args:
         model: compiled, with its optimizer.
@@ -81,23 +84,57 @@ def fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: P
         Interrupted: on Ctrl-C, with the best weights so far in the model.
         ToolkitError: if the loss is no longer finite.
     """
+    import tensorflow as tf
+
     with model.distribute_strategy.scope():
         model.optimizer.build(model.trainable_variables)
-    keeper = _Keeper(plan, validation)
-    keeper.set_model(model)
-    epoch, step = keeper.restore_or_begin()
-    try:
-        while epoch < plan.epochs and not keeper.finished:
-            end = epoch + 1 if step else plan.epochs  # first what is left of an epoch that was begun
-            model.fit(batches(epoch * plan.steps_per_epoch + step), initial_epoch=epoch, epochs=end, verbose=0,
-                      steps_per_epoch=plan.steps_per_epoch - step, callbacks=[*callbacks, keeper],
-                      shuffle=False)
-            epoch, step = end, 0
-    except KeyboardInterrupt as interrupt:
-        checkpoints.set_weights(model, keeper.best_weights)
-        raise Interrupted(keeper.describe_best()) from interrupt
+    start, parts = checkpoints.get_state(model), plan.parts
+    while True:
+        accumulation.divide_steps(model, parts)
+        keeper = _Keeper(plan, validation)
+        keeper.set_model(model)
+        try:
+            _fit(model, batches, plan, keeper, callbacks)
+            break
+        except tf.errors.ResourceExhaustedError as error:
+            parts = accumulation.more_parts(parts, error)
+            checkpoints.set_state(model, start)
+        except KeyboardInterrupt as interrupt:
+            checkpoints.set_weights(model, keeper.best_weights)
+            raise Interrupted(keeper.describe_best()) from interrupt
     checkpoints.set_weights(model, keeper.best_weights)
     return [{**row, "chosen": row["epoch"] == keeper.best_epoch} for row in keeper.history]
+
+
+def _fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: Plan, keeper: "_Keeper",
+         callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Trains to the end of the plan, from the newest checkpoint on."""
+    epoch, step = keeper.restore_or_begin()
+    while epoch < plan.epochs and not keeper.finished:
+        end = epoch + 1 if step else plan.epochs  # first what is left of an epoch that was begun
+        with workers.explained(), stops.delayed():
+            model.fit(distributed(model, batches, epoch * plan.steps_per_epoch + step), initial_epoch=epoch,
+                      epochs=end, verbose=0, steps_per_epoch=plan.steps_per_epoch - step,
+                      callbacks=[*callbacks, keeper], shuffle=False)
+        epoch, step = end, 0
+
+
+def distributed(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], first_step: int) -> Any:
+    """The batches from a step on, as ``fit`` takes them: where there are several workers, each makes its own part.
+
+    Args:
+        model: compiled under the strategy.
+        batches: first step -> infinite dataset.
+        first_step: number of the first batch.
+    """
+    if workers.this().count == 1:
+        return batches(first_step)
+
+    def part(context: "tf.distribute.InputContext") -> "tf.data.Dataset":
+        with shares.reading(context.input_pipeline_id, context.num_input_pipelines):
+            return batches(first_step)
+
+    return model.distribute_strategy.distribute_datasets_from_function(part)
 
 
 class _Keeper(keras.callbacks.Callback):
@@ -150,13 +187,14 @@ class _Keeper(keras.callbacks.Callback):
             state.assign(words.astype(state.dtype))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Says after ten steps how long the run will take; writes a checkpoint when it is time."""
+        """Says after ten steps how long the run will take; writes a checkpoint when it is time, or was told to stop."""
         self._report_pace()
         step = self._first_step + batch + 1
-        due = step < self.plan.steps_per_epoch and time.monotonic() - self._saved >= self._pause
-        if self.plan.folder and due:
+        due = time.monotonic() - self._saved >= self._pause or stops.asked()
+        if self.plan.folder and due and step < self.plan.steps_per_epoch:
             state = {**checkpoints.get_state(self.model), **checkpoints.get_epoch_state(self.model)}
             self._save(self._epoch, step, state)
+        stops.obey()
 
     def _report_pace(self) -> None:
         """The first step, which traces the graph, is not counted."""
@@ -195,6 +233,8 @@ class _Keeper(keras.callbacks.Callback):
 
     def _save(self, epoch: int, step: int, state: dict[str, np.ndarray]) -> None:
         """Writes a checkpoint; the next within an epoch comes so late that writing takes a twentieth of the time."""
+        if not workers.this().is_chief:
+            return
         start = time.monotonic()
         best = {f"best_{i}": value for i, value in enumerate(self.best_weights)}
         facts = {"history": self.history, "best_epoch": self.best_epoch, "finished": self.finished, "epoch": epoch,
@@ -224,7 +264,7 @@ class _Keeper(keras.callbacks.Callback):
 
     def _print_epoch(self) -> None:
         row = self.history[-1]
-        accuracy = f", validation accuracy {row['validation_accuracy']:.3f}" if self.validation else ""
+        accuracy = f", validation accuracy {row['validation_accuracy']:.3f}" if "validation_accuracy" in row else ""
         left = duration((self.plan.epochs - row["epoch"]) * row["seconds"])
         say(f"{self.plan.title}: epoch {row['epoch']} of {self.plan.epochs}, loss {row['loss']:.4f}{accuracy}, "
             f"{row['seconds']:.1f} s, about {left} left")
@@ -232,8 +272,8 @@ class _Keeper(keras.callbacks.Callback):
     def describe_best(self) -> str:
         """One sentence about the best weights so far."""
         done = self.history[-1]["epoch"] if self.history else 0
-        best = next((row for row in self.history if row["epoch"] == self.best_epoch), None)
-        accuracy = f", validation accuracy {best['validation_accuracy']:.3f}" if self.validation and best else ""
+        best = next((row for row in self.history if row["epoch"] == self.best_epoch), {})
+        accuracy = f", validation accuracy {best['validation_accuracy']:.3f}" if "validation_accuracy" in best else ""
         return f"stopped after epoch {done} of {self.plan.epochs}; best so far: epoch {self.best_epoch}{accuracy}"
 
 
@@ -242,8 +282,8 @@ def predict(model: keras.Model, batches: "tf.data.Dataset", progress: Callable[[
     """The outputs of ``model`` for all batches, in their order, in inference mode.
 
     Args:
-        model: images (B, H, W, 3) -> (B, K).
-        batches: dataset of images; the last batch may be smaller.
+        model: images (B, H, W, 3), tokens (B, T) or series (B, T, C) -> (B, K).
+        batches: dataset of inputs; the last batch may be smaller.
         progress: called with the number of rows done.
 
     Returns:
@@ -254,7 +294,7 @@ def predict(model: keras.Model, batches: "tf.data.Dataset", progress: Callable[[
     # Plain TensorFlow on the first device: less overhead than model.predict, and every row counts exactly once.
     call = getattr(model, "_toolkit_call", None)
     if call is None:
-        signature = [tf.TensorSpec(model.input_shape, tf.float32)]  # one graph for whole and partial batches
+        signature = [tf.TensorSpec(model.input_shape, model.inputs[0].dtype)]  # one graph for all sizes of batch
         call = tf.function(lambda images: model(images, training=False), input_signature=signature)
         model._toolkit_call = call
     outputs, done = [], 0

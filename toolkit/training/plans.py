@@ -23,6 +23,7 @@ class Plan:
         from_start: whether the weights before training are judged too (epoch 0).
         checkpoint_seconds: time between checkpoints within an epoch; at its end there always is one. 0:
             after every step.
+        parts: of a batch, whose gradients are added up (see ``accumulation``).
     """
 
     steps_per_epoch: int
@@ -33,6 +34,7 @@ class Plan:
     keep: str = "best"
     from_start: bool = True
     checkpoint_seconds: float = 60.0
+    parts: int = 1
 
     @property
     def total_steps(self) -> int:
@@ -44,4 +46,4 @@ def make(settings: Settings, num_rows: int, *, folder: Path | None = None, title
          ) -> Plan:
     """The plan for ``num_rows`` labelled training rows: an epoch is as many steps as show that many rows."""
     return Plan(math.ceil(num_rows / settings.batch_size), settings.num_epochs(num_rows), seed, folder, title,
-                from_start=not settings.from_scratch)
+                from_start=not settings.from_scratch, parts=settings.accumulation)

@@ -6,10 +6,13 @@ import sys
 import time
 from types import TracebackType
 
+from toolkit.training import workers
+
 
 def say(line: str) -> None:
-    """Prints one line to stderr at once; stdout belongs to the report."""
-    print(line, file=sys.stderr, flush=True)
+    """Prints one line to stderr at once; stdout belongs to the report. Of several workers the chief speaks."""
+    if workers.this().is_chief:
+        print(line, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

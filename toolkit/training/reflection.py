@@ -33,16 +33,18 @@ FOLDS = 5
 
 
 def decide(table: Table, backbone: "keras.Model | None", asked: str) -> dict[str, Any]:
-    """Whether training mirrors images: as asked, or as the images say.
+    """Whether training mirrors images: as asked, or as the images say. Texts and series are not mirrored.
 
     Args:
-        table: of images.
+        table: of any kind.
         backbone: pretrained; None: the embedded one judges.
         asked: ``"yes"``, ``"no"`` or ``"auto"``.
 
     Returns:
         Dict with reflect (bool) and, for ``"auto"``, what ``may_reflect`` found.
     """
+    if table.kind != "image":
+        return {"reflect": False, "asked": False}
     if asked != "auto":
         return {"reflect": asked == "yes", "asked": True}
     decision = may_reflect(table, backbone if backbone is not None else backbones.build("efficientnet_lite0"))

@@ -1,7 +1,8 @@
 """The folder of a run: made once, never overwritten, resumed only by the command that began it.
 
 ``params.json`` is written first, so that a run killed at any moment can be checked against the command that resumes
-it; the report is written last, so that its presence means that the run is complete.
+it; the report is written last, so that its presence means that the run is complete. Of several workers the chief writes;
+the others write into a folder of their own, which goes when they end, and read the checkpoints in the chief's.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 import toolkit
 from toolkit import ToolkitError, atomic_files
 from toolkit.tables import Table
+from toolkit.training import workers
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "pandas", "pillow")
 BEFORE_BEGUN = (".lock", ".params.json.*")  # what a process killed while it began a run may leave
@@ -28,33 +31,37 @@ class RunFolder:
     """An open run folder; use ``begin``.
 
     Attributes:
-        path: the folder.
+        path: the folder to write into.
         params: what ``params.json`` says.
         finished: whether the run was already complete; its ``report`` can be read.
         new: whether the run begins now. A run that is refused before it has made anything leaves no folder behind.
     """
 
-    def __init__(self, path: Path, params: dict[str, Any], *, new: bool) -> None:
+    def __init__(self, path: Path, params: dict[str, Any], *, new: bool, shared: Path | None = None) -> None:
         self.path, self.params, self.new = path, params, new
+        self._shared = shared or path  # the chief's
         self._lock = None
 
     @property
     def finished(self) -> bool:
         """Whether the report is there."""
-        return (self.path / "report.json").is_file()
+        return (self._shared / "report.json").is_file()
 
     @property
     def report(self) -> dict[str, Any]:
         """The report of a finished run."""
-        return json.loads((self.path / "report.json").read_text(encoding="utf-8"))
+        return json.loads((self._shared / "report.json").read_text(encoding="utf-8"))
 
     @property
     def checkpoints(self) -> Path:
         """Where the checkpoints of an unfinished run lie."""
-        return self.path / "checkpoints"
+        return self._shared / "checkpoints"
 
     def close(self) -> None:
         """Removes what only an unfinished run needs and releases the folder."""
+        if self._shared != self.path:
+            shutil.rmtree(self.path, ignore_errors=True)
+            return
         if self.finished:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
             for left in self.path.glob(".*.tmp*"):  # of processes that were killed
@@ -66,7 +73,7 @@ class RunFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self.close()
-        if isinstance(error, ToolkitError) and self.new and [p.name for p in self.path.iterdir()] == ["params.json"]:
+        if isinstance(error, ToolkitError) and self.new and self.path.is_dir() and [p.name for p in self.path.iterdir()] == ["params.json"]:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _hold(self) -> None:
@@ -96,6 +103,8 @@ def check(output: str | Path, *, resume: bool | None = False) -> None:
         ToolkitError: if it is a file, or holds something that is not the run to resume.
     """
     path = Path(output)
+    if not workers.this().is_chief:
+        return
     try:
         if path.exists() and not path.is_dir():
             raise ToolkitError(f"--output {path} is a file; name a folder that does not exist yet.")
@@ -130,6 +139,8 @@ def begin(output: str | Path, recipe: str, table: Table, options: Mapping[str, A
     path = Path(output)
     check(path, resume=resume)
     params = _params(recipe, table, options)
+    if not workers.this().is_chief:
+        return RunFolder(Path(tempfile.mkdtemp(prefix="toolkit-worker-")), params, new=False, shared=path)
     begun = path / "params.json"
     try:
         new = not begun.is_file()

@@ -25,11 +25,11 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000), "batch_size": (1, 65_536), "learning_rate": (1e-8, 100.0), "momentum": (0.0, 0.9999),
     "warm_up_ratio": (0.0, 0.9), "weight_decay": (0.0, 10.0), "l2": (0.0, 10.0), "max_norm": (0.0, 1000.0),
-    "dropout": (0.0, 0.95),
-    "label_smoothing": (0.0, 0.9), "interpolation": (0.0, 1.0), "mixup": (0.0, 10.0), "ema": (0.0, 0.99999),
-    "layer_decay": (0.01, 1.0),
-    "patience": (1, 100_000), "members": (1, 100), "time_limit": (0.05, 100_000.0), "colour": (0.0, 1.0),
-    "rand_augment": (0.0, 1.0), "image_size": (8, 4096), "seed": (0, 2**31 - 1),
+    "dropout": (0.0, 0.95), "label_smoothing": (0.0, 0.9), "interpolation": (0.0, 1.0), "mixup": (0.0, 10.0),
+    "ema": (0.0, 0.99999), "layer_decay": (0.01, 1.0), "patience": (1, 100_000), "members": (1, 100),
+    "time_limit": (0.05, 100_000.0), "accumulation": (1, 4096), "colour": (0.0, 1.0),
+    "rand_augment": (0.0, 1.0), "word_dropout": (0.0, 0.9), "jitter": (0.0, 2.0), "scaling": (0.0, 1.0),
+    "window": (0.1, 1.0), "image_size": (8, 4096), "seed": (0, 2**31 - 1),
 }
 
 
@@ -76,6 +76,7 @@ class Settings:
         members: networks trained from different seeds; their probabilities are averaged.
         test_views: crops and reflections averaged for a prediction: 1, 2 (with reflection), 5 (crops), 10 (both).
         time_limit: minutes; the whole schedule is shortened to fit, not cut at its end. None: no limit.
+        accumulation: equal parts that each batch passes in, their gradients added up; doubled where memory runs out.
         precision: ``"float32"``, ``"mixed_bfloat16"`` or ``"mixed_float16"``.
         devices: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:0,2"`` or ``"cpu:2"`` (two logical devices).
         crop: ``"shift"`` (AlexNet's random crop), ``"resized"`` (random area and aspect) or ``"none"``.
@@ -83,6 +84,10 @@ class Settings:
             training images from their mirror images (so never digits or text; see ``training.reflection``).
         colour: strength of the colour jitter.
         rand_augment: strength of RandAugment (two operations an image); 0 is off.
+        word_dropout: share of the tokens of a text that each pass hides; 0 is off.
+        jitter: noise added to a series, in standard deviations of each channel; 0 is off.
+        scaling: spread of the random factor of each channel of a series; 0 is off.
+        window: share of a series that each pass shows, from a random place on; 1 is all.
 
     Raises:
         ToolkitError: if a value is outside its range or choices.
@@ -117,12 +122,17 @@ class Settings:
     members: int = 1
     test_views: int = 1
     time_limit: float | None = None
+    accumulation: int = 1
     precision: str = "float32"
     devices: str = "auto"
     crop: str = "shift"
     reflect: str = "auto"
     colour: float = 0.0
     rand_augment: float = 0.0
+    word_dropout: float = 0.0
+    jitter: float = 0.0
+    scaling: float = 0.0
+    window: float = 1.0
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -140,16 +150,18 @@ class Settings:
         return self.weights == "none"
 
     def for_rows(self, num_rows: int, *, few_weights: bool = False) -> "Settings":
-        """The settings with what depends on the number of labelled training rows filled in.
+        """The settings with what depends on the number of labelled training rows, and on the backbone, filled in.
 
         Args:
             num_rows: labelled training rows.
             few_weights: whether only adapters, biases or normalisations are trained.
         """
+        advised = self._advised()
         if self.optimizer == "sgd":
             rate = 0.1 if self.from_scratch else 0.003
         else:
             rate = 0.001 if self.from_scratch else 0.0003 if num_rows >= 500 else 0.0001
+            rate = advised.get("learning_rate", rate)
         rate *= 10 if few_weights else 1
         smoothing = 0.0 if self.from_scratch else 0.1
         return dataclasses.replace(self, epochs=self.num_epochs(num_rows),
@@ -166,12 +178,20 @@ class Settings:
     def num_epochs(self, num_rows: int) -> int:
         """Epochs for ``num_rows`` labelled training rows: as asked, else about 4,000 images, 3 to 30 epochs.
 
-        A network from scratch has all its features still to learn and gets ten times as many, at least 20.
+        A network from scratch has all its features still to learn and gets ten times as many, at least 20. The
+        catalogue may know better for a backbone: rows to show in all, fewest and most epochs.
         """
         if self.epochs is not None:
             return self.epochs
-        budget, fewest, most = (40_000, 20, 100) if self.from_scratch else (4_000, 3, 30)
+        usual = (40_000, 20, 100) if self.from_scratch else (4_000, 3, 30)
+        budget, fewest, most = self._advised().get("epochs", usual)
         return int(min(max(round(budget / max(num_rows, 1)), fewest), most))
+
+    def _advised(self) -> dict[str, Any]:
+        """What the catalogue advises for the backbone."""
+        from toolkit.models import weight_sources
+
+        return weight_sources.find(self.backbone, self.weights).entry.training
 
     def describe(self) -> dict[str, Any]:
         """The options as a JSON-ready dict, for ``params.json``."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from toolkit import inputs
-from toolkit.inputs import augmentation
+from toolkit import ToolkitError, inputs
+from toolkit.inputs import augmentation, sequences
 from toolkit.models.backbones import Preprocessing
+from toolkit.training import workers
 from toolkit.training.loop import Validation
 from toolkit.training.settings import Settings
 
@@ -20,14 +21,24 @@ if TYPE_CHECKING:
 
 def labelled(table: "Table", preprocessing: Preprocessing, settings: Settings, *, reflect: bool,
             seed: int) -> Callable[[int], tf.data.Dataset]:
-    """First step -> endless batches (images, one-hot targets, weights) of the labelled training rows."""
+    """First step -> endless batches (inputs, one-hot targets, weights) of the labelled training rows.
+
+    Raises:
+        ToolkitError: if texts or series shall be mixed.
+    """
     rows = table.labelled("train")
     labels, num_classes = table.labels[rows], len(table.class_names)
     weights = np.ones(num_classes, np.float32)
     if settings.class_weights:
         weights = (len(labels) / (num_classes * np.bincount(labels, minlength=num_classes))).astype(np.float32)
-    chosen = augmentation.Augmentation(crop=settings.crop, reflect=reflect, colour=settings.colour,
-                                       rand_augment=settings.rand_augment)
+    if table.kind == "image":
+        chosen = augmentation.Augmentation(crop=settings.crop, reflect=reflect, colour=settings.colour,
+                                           rand_augment=settings.rand_augment)
+    else:
+        chosen = sequences.Augmentation(settings.word_dropout, settings.jitter, settings.scaling, settings.window)
+        if settings.mixup:
+            raise ToolkitError(f"--mixup mixes images, and the rows of {table.source} are of kind {table.kind}: leave "
+                               "it out.")
 
     def targets(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         images, label = batch
@@ -50,5 +61,6 @@ def validation(table: "Table", preprocessing: Preprocessing, settings: Settings)
     rows = table.labelled("validation")
     if not len(rows):
         return None
-    images = inputs.evaluation_batches(table, rows, preprocessing=preprocessing, batch_size=settings.batch_size)
+    images = inputs.evaluation_batches(table, workers.own(rows), preprocessing=preprocessing,
+                                       batch_size=settings.batch_size)
     return Validation(images, table.labels[rows], settings.monitor, settings.patience)

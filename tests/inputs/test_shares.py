@@ -1,0 +1,39 @@
+"""The parts of a batch that several processes read are the batch."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from toolkit import ToolkitError
+from toolkit.inputs import images, shares
+
+
+def batches(count: int, index: int = 0, *, batch_size: int = 6, first: int = 0) -> list[np.ndarray]:
+    with shares.reading(index, count):
+        rows = images.order(np.arange(7), seed=3, first=first)
+        found = images.batches(rows, lambda number, row: tf.stack([number, row]), batch_size)
+    return [batch.numpy() for batch in found.take(4)]
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_parts_of_all_processes_make_the_batches_of_one(count):
+    parts = [batches(count, index, first=6) for index in range(count)]
+    for whole, *own in zip(batches(1, first=6), *parts, strict=True):
+        np.testing.assert_array_equal(np.concatenate(own), whole)
+
+
+def test_only_the_rows_of_the_own_part_are_loaded():
+    loaded = []
+
+    def load(number, row):
+        return tf.numpy_function(lambda value: loaded.append(int(value)) or value, [row], tf.int64, stateful=False)
+
+    with shares.reading(1, 2):
+        found = images.batches(tf.data.Dataset.range(8).map(lambda row: (row, row)), load, 4)
+    assert [batch.numpy().tolist() for batch in found] == [[2, 3], [6, 7]]
+    assert sorted(loaded) == [2, 3, 6, 7]
+
+
+def test_unequal_parts_are_refused():
+    with pytest.raises(ToolkitError, match="multiple of 4"):
+        batches(4)
