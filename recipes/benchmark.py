@@ -1,8 +1,8 @@
 """The honest benchmark: plain baselines and trained networks on the same rows, with error bars, cost and a verdict.
 
-A row of the table is a baseline on a space (pixels, HOG descriptors, frozen features) or a recipe with its options. It
-is done once for every seed, which draws weights, batches, splits that the table does not name, and the few labels; what
-depends on no seed is done once. Each is a process of its own, so that its time and memory are its own, and one that
+A row of the table is a baseline on a space (pixels, HOG descriptors, n-grams of texts, values of series, frozen
+features) or a recipe with its options. It is done once for every seed, which draws weights, batches, splits that the
+table does not name, and the few labels; what depends on no seed is done once. Each is a process of its own, so that its time and memory are its own, and one that
 fails becomes a line of the table. Fitting and every choice happen on training and validation rows; the labelled test
 rows are predicted once. What is done stays in ``rows/<row>/seed-<k>/``, and a benchmark that was stopped continues with
 what is missing; more rows and more seeds may be asked for then. Unlabelled rows are seen by the recipes that learn
@@ -15,6 +15,7 @@ References:
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,33 +28,45 @@ from recipes import benchmark_work
 from recipes.benchmark_work import Row
 from toolkit import ToolkitError
 from toolkit.evaluation import benchmark_tables, published_figures
+from toolkit.evaluation.baselines import on_sequences
 from toolkit.evaluation.repetitions import TestRows
 from toolkit.tables import Table, read_table
 from toolkit.training import Settings, run_folders
 from toolkit.training.progress import say
 
 CONTROLS = ("majority class", "logistic regression")
+FROM_SCRATCH = {"text": "text_cnn", "series": "series_resnet"}
+"""The network of a table whose kind the usual backbone does not read."""
 FEW_SEEDS = 5
 
 
-def default_rows(settings: Settings = Settings()) -> list[Row]:
-    """Majority class, logistic regression and LDA on pixels and on frozen features, linear probe and fine-tuning.
+def default_rows(settings: Settings = Settings(), *, kind: str = "image") -> list[Row]:
+    """Majority class, the plain methods of the table's kind, and the backbone: frozen, if pretrained, and fine-tuned.
+
+    Of images the plain methods are logistic regression and LDA on pixels, of texts and series those that
+    ``on_sequences.CONTROLS`` names.
 
     Args:
-        settings: backbone, weights and all else of the rows that use a network.
+        settings: backbone, weights and all else of the rows that use a network; where the backbone is the default one,
+            texts and series have a network from scratch instead.
+        kind: of the table.
     """
-    return [baseline("majority class", "pixels", settings),
-            *(baseline(method, space, settings) for space in ("pixels", "features")
-              for method in ("logistic regression", "LDA")),
-            Row("linear-probe", recipe="linear_probe", settings=settings),
-            Row("fine-tune", recipe="fine_tune", settings=settings)]
+    plain, frozen = benchmark_work.SPACES_OF[kind][0], ("logistic regression", "LDA")
+    methods = frozen if kind == "image" else on_sequences.controls(kind)
+    if kind != "image" and settings.backbone == Settings().backbone:
+        settings = dataclasses.replace(settings, backbone=FROM_SCRATCH[kind], weights="none")
+    rows = [baseline("majority class", plain, settings), *(baseline(method, plain, settings) for method in methods)]
+    if kind == "image" or not settings.from_scratch:
+        rows += [*(baseline(method, "features", settings) for method in frozen),
+                 Row("linear-probe", recipe="linear_probe", settings=settings)]
+    return [*rows, Row("fine-tune", recipe="fine_tune", settings=settings)]
 
 
 def baseline(method: str, space: str, settings: Settings = Settings()) -> Row:
     """The row of a baseline on a space.
 
     Args:
-        method: key of ``baselines.METHODS``.
+        method: key of ``baselines.METHODS``, or one of ``on_sequences.OWN_METHODS`` of the space.
         space: of ``benchmark_work.SPACES``.
         settings: seed and devices, and backbone and weights of the space "features".
 
@@ -61,9 +74,9 @@ def baseline(method: str, space: str, settings: Settings = Settings()) -> Row:
         >>> baseline("LDA", "pixels").name
         'LDA on pixels'
     """
-    if method == "majority class":
-        return Row(method, method=method, space="pixels", settings=settings)
-    return Row(f"{method} on {benchmark_work.SPACES[space]}", method=method, space=space, settings=settings)
+    alone = method == "majority class" or space == "series" and method in on_sequences.OWN_METHODS["series"]
+    name = method if alone else f"{method} on {benchmark_work.SPACES[space]}"
+    return Row(name, method=method, space=space, settings=settings)
 
 
 @dataclass(eq=False)
@@ -102,10 +115,10 @@ def run(table: Table, *, output: str | Path, rows: Sequence[Row] | None = None, 
     Processes are started by "spawn": a script calls this under ``if __name__ == "__main__":``.
 
     Args:
-        table: of images, with labelled training and test rows, from ``read_table``.
+        table: with labelled training and test rows, from ``read_table``.
         output: the new folder.
         rows: of the table, each with a name of its own; None: ``default_rows()``. The majority class and logistic
-            regression on pixels are always among them.
+            regression on the plain inputs are always among them.
         seeds: how many; the first are those of the table and of each row's settings, the others follow.
         resume: go on with a benchmark that was stopped, perhaps with more rows or seeds.
         prepare: called first in every process, such as to silence TensorFlow.
@@ -114,9 +127,10 @@ def run(table: Table, *, output: str | Path, rows: Sequence[Row] | None = None, 
         the report, as in ``benchmark.json``: see ``benchmark_tables.build``; a row that failed has a failure.
 
     Raises:
-        ToolkitError: if the folder cannot be used, two rows have one name, or there is no labelled test row.
+        ToolkitError: if the folder cannot be used, two rows have one name, a space is not one of the table's kind, or
+            there is no labelled test row.
     """
-    rows = with_controls(default_rows() if rows is None else rows)
+    rows = with_controls(default_rows(kind=table.kind) if rows is None else rows, kind=table.kind)
     with run_folders.begin(output, "benchmark", table, {}, resume=resume) as folder:
         found = measure(table, rows, folder.path, seeds=seeds, prepare=prepare)
         result = report(table, rows, found)
@@ -124,18 +138,23 @@ def run(table: Table, *, output: str | Path, rows: Sequence[Row] | None = None, 
         return result
 
 
-def with_controls(rows: Sequence[Row], settings: Settings = Settings()) -> list[Row]:
-    """The rows behind the two controls, after checking that each can have a folder of its own.
+def with_controls(rows: Sequence[Row], settings: Settings = Settings(), *, kind: str = "image") -> list[Row]:
+    """The rows behind the two controls, after checking that each can be done and have a folder of its own.
 
     Args:
         rows: with or without the controls.
         settings: seed and devices of those that are added.
+        kind: of the table.
 
     Raises:
-        ToolkitError: if two rows have one name.
+        ToolkitError: if two rows have one name, or a space is not one of the table's kind.
     """
-    names = {row.name for row in rows}
-    controls = [baseline(method, "pixels", settings) for method in CONTROLS]
+    names, spaces = {row.name for row in rows}, benchmark_work.SPACES_OF[kind]
+    for row in rows:
+        if row.method and row.method != "majority class" and row.space not in spaces:
+            raise ToolkitError(f"The row {row.name!r} is on {benchmark_work.SPACES[row.space]}, which rows of kind "
+                               f"{kind} do not have: choose METHOD@{' or METHOD@'.join(spaces)}.")
+    controls = [baseline(method, spaces[0], settings) for method in CONTROLS]
     rows = [*(row for row in controls if row.name not in names), *rows]
     seen: dict[str, str] = {}
     for row in rows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import json
 import multiprocessing
@@ -33,8 +34,12 @@ from toolkit.training import Settings
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-SPACES = {"pixels": "pixels", "hog": "HOG", "features": "frozen features"}
-RANDOM_METHODS = ("radial basis functions", "boosted stumps", "boosted trees")  # draw more than folds and samples
+SPACES = {"pixels": "pixels", "hog": "HOG", "ngrams": "n-grams", "series": "values", "features": "frozen features"}
+SPACES_OF = {"image": ("pixels", "hog", "features"), "text": ("ngrams", "features"), "series": ("series", "features")}
+"""Kind of a table -> the spaces of its baselines, the plainest first."""
+RANDOM_METHODS = ("radial basis functions", "boosted stumps", "boosted trees", "MiniRocket")
+"""Draw more than folds and samples."""
+NETWORKS = ("fine_tune", "train_lstm", "train_transformer")
 HOG_SIDES = (8, 128)
 ROWS_AT_ONCE = 256
 
@@ -45,8 +50,8 @@ class Row:
 
     Attributes:
         name: in the table, and as the name of its folder.
-        method: key of ``baselines.METHODS``, "" for a recipe.
-        space: "pixels", "hog" or "features".
+        method: key of ``baselines.METHODS``, or own method of the space's kind; "" for a recipe.
+        space: key of ``SPACES``; any for the majority class.
         recipe: module of ``recipes``, "" for a baseline.
         settings: of the recipe, or of the backbone of the features.
         options: the recipe's own arguments.
@@ -65,7 +70,7 @@ class Row:
         alone, else "plain"."""
         if self.recipe in ("", "linear_probe"):
             return "plain"
-        return "network" if self.recipe == "fine_tune" else "unlabelled"
+        return "network" if self.recipe in NETWORKS else "unlabelled"
 
     @property
     def draws(self) -> bool:
@@ -227,19 +232,20 @@ def _recipe(row: Row) -> Callable[[Table, Path], Found]:
 
 def _baseline(row: Row) -> Callable[[Table, Path], Found]:
     """Fits a baseline on the training rows; it sees the others only to predict them."""
-    from toolkit.evaluation import baselines
-    from toolkit.training import devices
+    from toolkit.evaluation.baselines import METHODS, on_sequences
 
     def work(table: Table, folder: Path) -> Found:
         train, validation, test = (table.labelled(split) for split in ("train", "validation", "test"))
+        rows = np.concatenate([train, validation, test])
+        own = {"groups": None if table.groups is None else table.groups[train], "seed": row.settings.seed}
         if row.method == "majority class":
-            values = np.zeros((len(train) + len(validation) + len(test), 1), np.float32)
+            fit, values = METHODS[row.method], np.zeros((len(rows), 1), np.float32)
+        elif row.space in ("ngrams", "series"):
+            fit = functools.partial(on_sequences.fit, row.method, table.kind)
+            values = on_sequences.contents(table, rows)
         else:
-            devices.strategy(row.settings.devices)
-            values = _space(table, np.concatenate([train, validation, test]), row)
-        groups = None if table.groups is None else table.groups[train]
-        model = baselines.METHODS[row.method](values[:len(train)], table.labels[train], len(table.class_names),
-                                              groups=groups, seed=row.settings.seed)
+            fit, values = METHODS[row.method], _space(table, rows, row)
+        model = fit(values[:len(train)], table.labels[train], len(table.class_names), **own)
         probabilities = model.probabilities(values[len(train):])
         hits = probabilities[:len(validation)].argmax(axis=1) == table.labels[validation]
         return probabilities[len(validation):], {"validation_accuracy": float(hits.mean()) if len(hits) else None,
@@ -250,8 +256,9 @@ def _baseline(row: Row) -> Callable[[Table, Path], Found]:
 
 def _space(table: Table, indices: np.ndarray, row: Row) -> np.ndarray:
     """What the baseline sees of rows of a table, (n, F) float32."""
-    from toolkit.training import features
+    from toolkit.training import devices, features
 
+    devices.strategy(row.settings.devices)
     if row.space == "pixels":
         return features.pixels(table, indices)
     if row.space == "hog":

@@ -157,44 +157,68 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
     with run_folders.begin(output, "fine_tune", table, options, resume=resume) as folder:
         if folder.finished:
             return folder.report
-        started = time.monotonic()
-        settings = settings.for_rows(len(table.labelled("train")), few_weights=unfreeze in adapters.ADAPTERS)
+        return classify(table, folder, settings, unfreeze=unfreeze, lora_rank=lora_rank)
 
-        # Data
-        devices.strategy(settings.devices)
-        backbone = linear_probe.build_backbone(table, settings)
-        preprocessing = backbones.preprocessing(backbone)
-        classifiers.check_views(preprocessing, settings.test_views)
-        frozen = None if settings.from_scratch else backbone
-        controls = linear_probe.fit_controls(table, frozen, settings)
-        mirrored = reflection.decide(table, frozen, settings.reflect)
 
-        # Model and training: a member at a time
-        members: list[keras.Model] = []
-        history: list[dict[str, Any]] = []
-        try:
-            for member in range(settings.members):
-                model, rows, found = train_member(table, settings, folder, member, unfreeze=unfreeze,
-                                                  probe=controls.classifiers.get(linear_probe.ON_FEATURES),
-                                                  lora_rank=lora_rank, reflect=mirrored["reflect"])
-                members.append(model)
-                history += rows
-        except loop.Interrupted as stop:
-            best = classifiers.assemble([*members, stop.model], preprocessing, test_views=settings.test_views)
-            classifiers.save(best, folder.path / "model.keras", table.class_names)
-            say(f"{stop}. It is saved as {folder.path / 'model.keras'}; the same command with --resume continues.")
-            raise
+def classify(table: Table, folder: run_folders.RunFolder, settings: Settings, *, unfreeze: str = "probe-first",
+             lora_rank: int = 8, recipe: str = "fine-tuning", more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Trains in a folder that was begun, and writes the report: ``run``, and the end of the recipes for sequences.
 
-        # Report
-        classifier = classifiers.assemble(members, preprocessing, test_views=settings.test_views)
-        classifiers.save(classifier, folder.path / "model.keras", table.class_names)
-        probabilities = prediction.predict(classifier, table)
-        training = {"rows": len(table.labelled("train")), **backbones.facts(backbone),
-                    "unfreeze": unfreeze, "mirrored": mirrored,
-                    "epochs": history[-1]["epoch"], "chosen_epochs": [r["epoch"] for r in history if r["chosen"]],
-                    "learning_rate": found.learning_rate, "label_smoothing": found.label_smoothing,
-                    "interpolation": found.interpolation, "seconds": round(time.monotonic() - started, 1)}
-        result = report.build(table, probabilities, recipe="fine-tuning", training=training,
-                              baselines=controls.probabilities, control=controls.main, seed=settings.seed)
-        report.write(folder.path, table, probabilities, result, params=folder.params, history=history)
-        return result
+    Args:
+        table: with labelled training rows.
+        folder: of the run.
+        settings: everything else about training.
+        unfreeze: one of ``UNFREEZE``; see ``compile_member``.
+        lora_rank: rank of the corrections that ``unfreeze="lora"`` trains.
+        recipe: what the report calls it.
+        more: for the report's "training".
+
+    Returns:
+        The report.
+
+    Raises:
+        ToolkitError: if the backbone, the weights or the options cannot be used.
+        KeyboardInterrupt: on Ctrl-C, after the best model so far was saved.
+    """
+    started = time.monotonic()
+    settings = settings.for_rows(len(table.labelled("train")), few_weights=unfreeze in adapters.ADAPTERS)
+
+    # Data
+    devices.strategy(settings.devices)
+    backbone = linear_probe.build_backbone(table, settings)
+    preprocessing = backbones.preprocessing(backbone)
+    classifiers.check_views(preprocessing, settings.test_views)
+    frozen = None if settings.from_scratch else backbone
+    controls = linear_probe.fit_controls(table, frozen, settings)
+    mirrored = reflection.decide(table, frozen, settings.reflect)
+
+    # Model and training: a member at a time
+    members: list[keras.Model] = []
+    history: list[dict[str, Any]] = []
+    try:
+        for member in range(settings.members):
+            model, rows, found = train_member(table, settings, folder, member, unfreeze=unfreeze,
+                                              probe=controls.classifiers.get(linear_probe.ON_FEATURES),
+                                              lora_rank=lora_rank, reflect=mirrored["reflect"])
+            members.append(model)
+            history += rows
+    except loop.Interrupted as stop:
+        best = classifiers.assemble([*members, stop.model], preprocessing, test_views=settings.test_views)
+        classifiers.save(best, folder.path / "model.keras", table.class_names)
+        say(f"{stop}. It is saved as {folder.path / 'model.keras'}; the same command with --resume continues.")
+        raise
+
+    # Report
+    classifier = classifiers.assemble(members, preprocessing, test_views=settings.test_views)
+    classifiers.save(classifier, folder.path / "model.keras", table.class_names)
+    probabilities = prediction.predict(classifier, table)
+    training = {"rows": len(table.labelled("train")), **backbones.facts(backbone),
+                "unfreeze": unfreeze, **({"mirrored": mirrored} if table.kind == "image" else {}),
+                "epochs": history[-1]["epoch"], "chosen_epochs": [r["epoch"] for r in history if r["chosen"]],
+                "learning_rate": found.learning_rate, "label_smoothing": found.label_smoothing,
+                "interpolation": found.interpolation, **(more or {}),
+                "seconds": round(time.monotonic() - started, 1)}
+    result = report.build(table, probabilities, recipe=recipe, training=training,
+                          baselines=controls.probabilities, control=controls.main, seed=settings.seed)
+    report.write(folder.path, table, probabilities, result, params=folder.params, history=history)
+    return result

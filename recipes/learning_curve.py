@@ -31,7 +31,7 @@ def run(table: Table, *, output: str | Path, labels: Sequence[int | None] = LABE
     """Measures the curve and writes learning_curve.json and learning_curve.csv.
 
     Args:
-        table: of images, with labelled training and test rows, from ``read_table``.
+        table: with labelled training and test rows, from ``read_table``.
         output: the new folder.
         labels: training labels a class that are kept, rising; None, at the end: all.
         rows: as for ``benchmark.run``.
@@ -49,7 +49,8 @@ def run(table: Table, *, output: str | Path, labels: Sequence[int | None] = LABE
     if not table.arguments:
         raise ToolkitError("This table was not read by read_table, so it cannot be read again with fewer labels: "
                            "read it from a file.")
-    rows = benchmark.with_controls(benchmark.default_rows() if rows is None else rows)
+    rows = benchmark.default_rows(kind=table.kind) if rows is None else rows
+    rows = benchmark.with_controls(rows, kind=table.kind)
     with run_folders.begin(output, "learning_curve", table, {}, resume=resume) as folder:
         found = []
         for count in labels:

@@ -1,12 +1,12 @@
 """Linear probe: logistic regression on the features of a frozen pretrained network.
 
-Each image passes through the backbone once (features are cached by content); scikit-learn fits on the labelled rows
+Each row passes through the backbone once (features are cached by content); scikit-learn fits on the labelled rows
 
     p(class | image) = softmax(W z(image) + b),    min over W, b of  sum -log p(label | image) + |W|^2 / (2 C)
 
 with z the standardised features and C chosen by cross-validation on the training rows. It takes seconds and is the
-control of every other recipe. Linear discriminant analysis on the same features, and both on plain pixels, stand
-beside it.
+control of every other recipe. Linear discriminant analysis on the same features, and both on what there is without a
+network (pixels, n-grams of texts, values of series), stand beside it.
 
 References:
     Alain and Bengio 2016, https://arxiv.org/abs/1610.01644; Kornblith et al. 2019, https://arxiv.org/abs/1805.08974
@@ -14,14 +14,18 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from toolkit import inputs
 from toolkit.evaluation import baselines, report
+from toolkit.evaluation.baselines import on_sequences
 from toolkit.models import backbones, classifiers, weight_sources
 from toolkit.tables import Table
 from toolkit.training import Settings, devices, features, run_folders
@@ -41,7 +45,7 @@ class Controls:
         main: the baseline the verdict is against.
     """
 
-    classifiers: dict[str, baselines.LinearClassifier]
+    classifiers: dict[str, baselines.Classifier]
     probabilities: dict[str, np.ndarray]
     main: str
 
@@ -56,42 +60,59 @@ def build_backbone(table: Table, settings: Settings, *, member: int = 0) -> kera
     source = weight_sources.find(settings.backbone, settings.weights)
     if source.entry.family == "small_networks" and source.preprocessing != weight_sources.RUN:
         channels, image_size = table.channels, image_size or int(np.clip(table.sizes.min(), 16, 64))
-    return backbones.build(settings.backbone, settings.weights, image_size, channels=channels,
+    backbones.check_kind(source.entry, table.kind)
+    examples = inputs.examples(table) if source.weights == "none" else ()
+    return backbones.build(settings.backbone, settings.weights, image_size, channels=channels, examples=examples,
                            **settings.backbone_options)
 
 
 def fit_controls(table: Table, backbone: keras.Model | None, settings: Settings) -> Controls:
-    """Majority class, and logistic regression and LDA on pixels and, if there is a backbone, on its frozen features.
+    """Majority class, plain classifiers on the rows as they are, and if there is a backbone on its frozen features.
 
     Args:
         table: with labelled training rows.
-        backbone: pretrained, from ``backbones.build``; None for a network from scratch, whose control is on pixels.
+        backbone: pretrained, from ``backbones.build``; None for a network from scratch, whose control sees no features.
         settings: their seed.
     """
     train, test = table.labelled("train"), table.labelled("test")
-    both = np.concatenate([train, test])
-    spaces = {"pixels": features.pixels(table, both)}
-    if backbone is not None:
-        spaces["frozen features"] = features.extract(backbone, table, both)
     labels, num_classes = table.labels[train], len(table.class_names)
-    groups = None if table.groups is None else table.groups[train]
+    own = {"groups": None if table.groups is None else table.groups[train], "seed": settings.seed}
     fitted = {"majority class": baselines.majority_class(labels, num_classes)}
     probabilities = {"majority class": fitted["majority class"].probabilities(np.zeros((len(test), 0)))}
-    for space, values in spaces.items():
-        for name, fit in (("logistic regression", baselines.logistic_regression),
-                          ("LDA", baselines.linear_discriminant_analysis)):
-            say(f"fitting {name} on {space}: {len(train):,} rows, {values.shape[1]:,} columns")
-            model = fit(values[:len(train)], labels, num_classes, groups=groups, seed=settings.seed)
-            fitted[f"{name} on {space}"] = model
-            probabilities[f"{name} on {space}"] = model.probabilities(values[len(train):])
-    return Controls(fitted, probabilities, ON_PIXELS if backbone is None else ON_FEATURES)
+    for name, fit, values in _controls(table, np.concatenate([train, test]), backbone):
+        say(f"fitting {name}: {len(train):,} rows")
+        fitted[name] = fit(values[:len(train)], labels, num_classes, **own)
+        probabilities[name] = fitted[name].probabilities(values[len(train):])
+    plain = backbone is None or table.kind == "text"
+    return Controls(fitted, probabilities, on_plain(table.kind) if plain else ON_FEATURES)
+
+
+def _controls(table: Table, rows: np.ndarray, backbone: keras.Model | None
+              ) -> Iterator[tuple[str, Callable[..., Any], Any]]:
+    """Name and fit of each classifier, and what it sees of rows."""
+    linear = {"logistic regression": baselines.logistic_regression, "LDA": baselines.linear_discriminant_analysis}
+    if table.kind == "image":
+        pixels = features.pixels(table, rows)
+        yield from ((f"{name} on pixels", fit, pixels) for name, fit in linear.items())
+    else:
+        contents = on_sequences.contents(table, rows)
+        yield from ((on_sequences.named(method, table.kind), partial(on_sequences.fit, method, table.kind), contents)
+                    for method in on_sequences.controls(table.kind))
+    if backbone is not None:
+        frozen = features.extract(backbone, table, rows)
+        yield from ((f"{name} on frozen features", fit, frozen) for name, fit in linear.items())
+
+
+def on_plain(kind: str) -> str:
+    """The main control of a kind of rows that needs no network: "logistic regression on pixels" of images."""
+    return ON_PIXELS if kind == "image" else on_sequences.named(on_sequences.controls(kind)[0], kind)
 
 
 def run(table: Table, *, output: str | Path, settings: Settings = Settings(), resume: bool = False) -> dict[str, Any]:
     """Fits the probe and writes a run folder.
 
     Args:
-        table: of images, with labelled training rows.
+        table: with labelled training rows.
         output: the new run folder.
         settings: backbone, weights, image_size, seed and devices are used.
         resume: go on with a run that was stopped.
@@ -128,6 +149,6 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), re
         classifiers.save_on_frozen(backbone, probe.kernel, probe.bias, folder.path / "model.keras", table.class_names)
         training = {"rows": len(table.labelled("train")), **backbones.facts(backbone), **probe.details}
         result = report.build(table, probabilities, recipe="linear probe", training=training,
-                              baselines=controls.probabilities, control=ON_PIXELS, seed=settings.seed)
+                              baselines=controls.probabilities, control=on_plain(table.kind), seed=settings.seed)
         report.write(folder.path, table, probabilities, result, params=folder.params, history=[])
         return result

@@ -125,13 +125,14 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), st
     """Learns from labelled and unlabelled rows and writes a run folder.
 
     Args:
-        table: of images, with labelled training rows; training rows without a label are the pool.
+        table: with labelled training rows; training rows without a label are the pool. In pixel space of images.
         output: the new run folder.
         settings: in feature space, backbone, weights, image_size, reflect, seed and devices are used; in pixel space
             all that says how a network is trained, but epochs, layer-wise freezing, interpolation and members.
         steps: of gradient, for the method and for its control; None: 1,000 in feature space, 1,500 in pixel space.
-        strong_copies: in feature space, strongly changed copies of each image; 0: the weak copy stands for them.
-        scales: in feature space, 2: each image is also looked at at five sevenths of its size; 1: once.
+        strong_copies: in feature space, strongly changed copies of each row; 0: the weak copy stands for them.
+        scales: in feature space, 2: each image is also looked at at five sevenths of its size; 1, and texts and
+            series: once.
         space: ``"features"``, ``"pixels"``, or ``"both"``: first the one, then from there the other.
         per_label: in pixel space, unlabelled images a labelled one in each batch.
         unlabelled_weight: lambda in pixel space; in feature space it is chosen.

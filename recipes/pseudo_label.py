@@ -245,15 +245,16 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
     """Learns from labelled and unlabelled rows and writes a run folder.
 
     Args:
-        table: of images, with labelled training rows; training rows without a label are the pool.
+        table: with labelled training rows; training rows without a label are the pool. In pixel space of images.
         output: the new run folder.
         settings: in feature space, backbone, weights, image_size, reflect, seed and devices are used; in pixel space
             all that says how a network is trained, but epochs, layer-wise freezing, interpolation and members.
         method: ``"rounds"`` or ``"lee"``.
         targets: of the rounds, ``"hard"`` or ``"soft"``.
         rounds: of self-training.
-        strong_copies: in feature space, strongly changed copies of each image; 0 is none.
-        scales: in feature space, 2: each image is also looked at at five sevenths of its size; 1: once.
+        strong_copies: in feature space, strongly changed copies of each row; 0 is none.
+        scales: in feature space, 2: each image is also looked at at five sevenths of its size; 1, and texts and
+            series: once.
         space: ``"features"``, ``"pixels"``, or ``"both"``: first the one, then from there the other.
         steps: of gradient, for Lee's method and in pixel space; None: 1,500.
         per_label: in pixel space, unlabelled images a labelled one in each batch; None: 3, and 8 for Lee's method.

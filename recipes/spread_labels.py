@@ -1,11 +1,11 @@
-"""Label spreading: the labels of few images reach the others along a nearest-neighbour graph of frozen features.
+"""Label spreading: the labels of few rows reach the others along a nearest-neighbour graph of frozen features.
 
-Images whose features point the same way are joined, and Poisson learning spreads the labels,
+Images, texts or series whose features point the same way are joined, and Poisson learning spreads the labels,
 
     L U = sum over labelled rows j of (y_j - mean of y) at j,    L the Laplacian of the graph,
 
 (``toolkit.semisupervised.graph`` has Laplace learning and label spreading too). The scores, brought in line with the
-classes' shares, become soft labels of the unlabelled rows, and a logistic regression on all rows predicts new images.
+classes' shares, become soft labels of the unlabelled rows, and a logistic regression on all rows predicts new ones.
 What can be chosen is chosen by cross-fitting: labelled rows are hidden in the pool and scored. The control is logistic
 regression on the labelled rows alone; where the hidden rows show no gain over it, the run falls back to it.
 
@@ -127,12 +127,12 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
     """Spreads labels to the unlabelled training rows and writes a run folder.
 
     Args:
-        table: of images, with labelled and unlabelled training rows.
+        table: with labelled and unlabelled training rows.
         output: the new run folder.
         settings: backbone, weights, image_size, seed and devices are used.
         method: ``"poisson"``, ``"laplace"``, ``"label-spreading"`` or ``"label-propagation"`` (which converges to
             ``"laplace"``); ``"auto"``: chosen by cross-fitting.
-        neighbours: that each image is joined to.
+        neighbours: that each row is joined to.
         shares: ``"labels"``: the classes have the same shares among unlabelled rows as among labels, unless these are
             visibly others; ``"unknown"``: nothing is taken for granted.
         resume: go on with a run that was stopped.
@@ -172,7 +172,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
                     **found.facts, "classifier": classifier.details}
         probabilities = classifier.probabilities(values)
         result = report.build(table, probabilities, recipe="label spreading", training=training,
-                              baselines=controls.probabilities, control=controls.main, seed=settings.seed)
+                              baselines=controls.probabilities, control=linear_probe.ON_FEATURES, seed=settings.seed)
         result = pools.completed(result, pool, found.audited, found.judgement)
         rounds = (found.used & (not found.judgement.fall_back)).astype(int)
         pools.write(folder.path / "pseudo_labels.csv", table, pool.rows, found.pseudo_labels.argmax(axis=1),

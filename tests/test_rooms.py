@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("tables", "evaluation", "inputs", "models", "training", "autoencoders", "semisupervised", "recipes", "cli")
+ROOMS = ("tables", "evaluation", "inputs", "models", "training", "sequences", "autoencoders", "semisupervised", "recipes",
+         "cli")
 FORBIDDEN = {("models", "inputs")}  # above, but kept apart all the same
 CONTROLS = {"linear_probe", "fine_tune"}
 MODULES = sorted(path.relative_to(ROOT) for top in ("toolkit", "recipes") for path in (ROOT / top).rglob("*.py"))

@@ -35,7 +35,7 @@ def test_describe(tmp_path, monkeypatch):
     assert list(rows)[0] == "efficientnet_lite0"
     assert rows["efficientnet_lite0"] == {
         "name": "efficientnet_lite0", "family": "efficientnet_lite", "image_size": 224, "num_features": 1280,
-        "num_parameters": 3_413_024, "weights": "embedded", "present": True,
+        "num_parameters": 3_413_024, "weights": "embedded", "present": True, "kinds": ["image"],
         "note": "ImageNet weights installed with this package; the default"}
     assert (rows["small_cnn"]["weights"], rows["small_cnn"]["present"]) == ("none", True)
     assert (rows["keras_vgg16"]["weights"], rows["keras_vgg16"]["present"]) == ("download", False)

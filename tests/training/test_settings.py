@@ -27,3 +27,10 @@ def test_few_rows_get_more_epochs_and_a_lower_rate(rows: int, epochs: int, rate:
     found = Settings().for_rows(rows)
     assert (found.epochs, found.learning_rate) == (epochs, rate)
     assert Settings(epochs=7, learning_rate=0.5).for_rows(rows).learning_rate == 0.5
+
+
+def test_the_catalogue_may_know_better_for_a_backbone() -> None:
+    found = Settings(backbone="lstm", weights="none").for_rows(1000)
+    assert (found.epochs, found.learning_rate) == (50, 0.001)
+    assert Settings(backbone="lstm", weights="none", optimizer="sgd").for_rows(1000).learning_rate == 0.1
+    assert Settings(backbone="lstm", weights="none", epochs=3).for_rows(1000).epochs == 3

@@ -96,10 +96,10 @@ def pretrain_autoencoder(table: str, output: str, resume: bool, as_json: bool, *
 def _with_or_without_labels(source: str, values: dict[str, Any]) -> "Table":
     """The table; where its labels are none to train a classifier on, without them, and stderr says so."""
     try:
-        return options.read_table(source, values)
+        return options.read_images(source, values)
     except ToolkitError as error:
         try:
-            found = options.read_table(source, values, require_labels=False)
+            found = options.read_images(source, values, require_labels=False)
         except ToolkitError:
             raise error from None
         click.echo(f"Labels are not used. {error}", err=True)
@@ -138,7 +138,7 @@ def encode(run: str, inputs: tuple[str, ...], output: str, **values: Any) -> Non
 
 
 def _table_and_codes(run: str, sources: tuple[str, ...], values: dict[str, Any]) -> tuple["Table", "np.ndarray"]:
-    table = options.read_table(sources[0] if len(sources) == 1 else list(sources), values, require_labels=False)
+    table = options.read_images(sources[0] if len(sources) == 1 else list(sources), values, require_labels=False)
     quiet_tensorflow.load()
     from toolkit.models import backbones
     from toolkit.training import features
@@ -241,7 +241,7 @@ def denoise(run: str, images: tuple[str, ...], output: str, noise: str | None, l
     run_folders.check(output, resume=None)
     if noise is not None:
         denoising.check()
-    table = options.read_table(images[0] if len(images) == 1 else list(images), values, require_labels=False)
+    table = options.read_images(images[0] if len(images) == 1 else list(images), values, require_labels=False)
     quiet_tensorflow.load()
     from toolkit.autoencoders import runs
 

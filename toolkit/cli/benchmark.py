@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.cli import options, quiet_tensorflow, recipes, semisupervised
+from toolkit.cli import options, quiet_tensorflow, recipes, semisupervised, sequences
 
 if TYPE_CHECKING:
     from recipes.benchmark import Row
     from toolkit.training import Settings
 
-SPACES = ("pixels", "hog", "features")
-COMMANDS = {command.name: command for command in (recipes.linear_probe, recipes.fine_tune, *semisupervised.COMMANDS)}
+SPACES = ("pixels", "hog", "ngrams", "series", "features")
+COMMANDS = {command.name: command for command in (
+    recipes.linear_probe, recipes.fine_tune, *semisupervised.COMMANDS, sequences.train_lstm,
+    sequences.train_transformer)}
 NOT_IN_A_ROW = (*options.TABLE_ARGUMENTS, "resume", "as_json", "seed")  # the benchmark's own
 _ROWS = "Rows"
 
@@ -44,10 +46,12 @@ def _measuring(function: Callable[..., Any]) -> Callable[..., Any]:
             options.option("--row", "specs", family=_ROWS, multiple=True, metavar="[NAME=]SPEC",
                            help="A row of the table: METHOD@SPACE, such as gaussian-svm@hog, or a command with its "
                                 "options, such as \"my net=fine-tune --backbone mlp --weights none\". Repeat it.",
-                           show_default="majority-class, and logistic-regression and lda on pixels and on features, "
+                           show_default="majority-class, logistic-regression and lda on pixels (of texts @ngrams, "
+                                        "of series @series, with what else their kind has) and on features, "
                                         "linear-probe, fine-tune"),
             options.option("--all-baselines", family=_ROWS, is_flag=True, show_default="only those named",
-                           help="Also every plain method on pixels, on HOG descriptors and on frozen features."),
+                           help="Also every plain method on pixels and HOG descriptors, on n-grams or on values, and "
+                                "on frozen features."),
             options.backbone,
             options.option("--output", family="Run", required=True, type=click.Path(), metavar="DIR",
                            help="New folder for the table, and for what each row leaves behind."),
@@ -69,9 +73,9 @@ def benchmark(ctx: click.Context, table: str, seeds: int, output: str, resume: b
               ) -> None:
     """Set plain baselines and trained networks beside each other on the same rows of a table.
 
-    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. The backbone is
-    that of frozen features and of rows that name none. Unlabelled rows are seen by the rows that learn from them
-    alone. Exit code 1 if a row failed.
+    TABLE is a CSV (path|text|values,label[,split][,group]), a folder of class folders, a .npz or .ts file or tfds:NAME.
+    The backbone is that of frozen features and of rows that name none. Unlabelled rows are seen by the rows that learn
+    from them alone. Exit code 1 if a row failed.
     """
     rows, found = _begin(ctx, table, output, resume, values)
     from recipes import benchmark as recipe
@@ -96,8 +100,8 @@ def learning_curve(ctx: click.Context, table: str, labels: list[int | None], see
                    as_json: bool, **values: Any) -> None:
     """Measure the error of plain baselines and trained networks against the number of labels a class.
 
-    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. Exit code 1 if a
-    row failed.
+    TABLE is a CSV (path|text|values,label[,split][,group]), a folder of class folders, a .npz or .ts file or tfds:NAME.
+    Exit code 1 if a row failed.
     """
     if values["labels_per_class"] is not None:
         raise click.UsageError("--labels-per-class is one number of labels; learning-curve measures those of --labels.")
@@ -117,14 +121,16 @@ def _begin(ctx: click.Context, table: str, output: str, resume: bool, values: di
     """The rows and the table; refuses what cannot be used before anything is read."""
     from toolkit.training import run_folders
 
-    rows = _rows(ctx, values)
+    settings = options.settings(values)
+    rows = [row(spec, settings, _shared_words(ctx)) for spec in values["specs"]]
     run_folders.check(output, resume=resume)
     if table.startswith("tfds:"):  # reading starts TensorFlow, which must leave the GPUs to the processes of the rows
         quiet_tensorflow.load()
         from toolkit.training.devices import strategy
 
         strategy("cpu")
-    return rows, options.read_table(table, values)
+    found = options.read_table(table, values)
+    return _completed(rows, settings, found.kind, values["all_baselines"]), found
 
 
 def _draw(draw: Callable[[Path], None], path: Path) -> None:
@@ -140,19 +146,19 @@ def _draw(draw: Callable[[Path], None], path: Path) -> None:
 # ---- From words to rows -------------------------------------------------------------------------------------------
 
 
-def _rows(ctx: click.Context, values: dict[str, Any]) -> list["Row"]:
-    """The rows that the options ask for."""
+def _completed(rows: list["Row"], settings: "Settings", kind: str, all_baselines: bool) -> list["Row"]:
+    """The rows that the options ask for, on a table of some kind."""
     from recipes import benchmark as recipe
-    from toolkit.evaluation.baselines import METHODS
+    from recipes.benchmark_work import SPACES_OF
+    from toolkit.evaluation.baselines import METHODS, on_sequences
 
-    settings = options.settings(values)
-    shared = _shared_words(ctx)
-    rows = [row(spec, settings, shared) for spec in values["specs"]] or recipe.default_rows(settings)
-    if values["all_baselines"]:
+    rows = rows or recipe.default_rows(settings, kind=kind)
+    if all_baselines:
         names = {own.name for own in rows}
-        every = [recipe.baseline(method, space, settings) for space in SPACES for method in METHODS]
+        every = [recipe.baseline(method, space, settings) for space in SPACES_OF[kind]
+                 for method in (*METHODS, *(on_sequences.OWN_METHODS.get(kind, ()) if space != "features" else ()))]
         rows += [own for own in dict((own.name, own) for own in every).values() if own.name not in names]
-    return recipe.with_controls(rows, settings)
+    return recipe.with_controls(rows, settings, kind=kind)
 
 
 def row(spec: str, settings: "Settings", shared: Sequence[str] = ()) -> "Row":
@@ -204,12 +210,13 @@ def _refusal(spec: str, reason: str) -> click.BadParameter:
 def _baseline(spec: str, word: str, settings: "Settings") -> "Row | None":
     """The row of METHOD@SPACE; None where the word is of another form."""
     from recipes import benchmark as recipe
-    from toolkit.evaluation.baselines import METHODS
+    from toolkit.evaluation.baselines import METHODS, on_sequences
 
-    methods = {name.lower().replace(" ", "-"): name for name in METHODS}
     method, at, space = word.lower().partition("@")
     if not at and method != "majority-class":
         return None
+    own = {"ngrams": on_sequences.OWN_METHODS["text"], "series": on_sequences.OWN_METHODS["series"]}.get(space, ())
+    methods = {name.lower().replace(" ", "-"): name for name in (*METHODS, *own)}
     if method not in methods or at and space not in SPACES:
         raise _refusal(spec, f"the methods are {', '.join(methods)}, and the spaces {', '.join(SPACES)}.")
     return recipe.baseline(methods[method], space or SPACES[0], settings)

@@ -28,6 +28,8 @@ FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 _TWO_HIDDEN_LAYERS = ("alexnet_torchvision", "vgg11", "vgg16")
 OWN_NETWORKS = ("small_cnn", "mlp", "alexnet", *_TWO_HIDDEN_LAYERS, "resnet18", "resnet34", "resnet50",
                 "efficientnet_lite0", "efficientnet_b0", "mobilenetv3_small_100")
+_READ_STEPS = ("lstm", "transformer")
+_READ_TEXTS = (*_READ_STEPS, "text_cnn")
 
 
 # ---- Building blocks ----------------------------------------------------------------------------------------------
@@ -133,8 +135,10 @@ def _settings_of(family: str, names: Iterable[str]) -> Decorator:
 training = _settings_of("Training", (
     "epochs", "batch_size", "optimizer", "learning_rate", "find_learning_rate", "momentum", "schedule",
     "warm_up_ratio", "layer_decay", "weight_decay", "l2", "max_norm", "dropout", "label_smoothing", "interpolation",
-    "class_weights", "ema", "batch_norm", "monitor", "patience", "members", "test_views", "time_limit", "precision"))
-augmentation = _settings_of("Augmentation", ("crop", "reflect", "colour", "rand_augment", "mixup"))
+    "class_weights", "ema", "batch_norm", "monitor", "patience", "members", "test_views", "time_limit",
+    "accumulation", "precision"))
+augmentation = _settings_of("Augmentation", ("crop", "reflect", "colour", "rand_augment", "mixup", "word_dropout",
+                                             "jitter", "scaling", "window"))
 _NETWORK = "Network (options that the named backbones have)"
 
 
@@ -164,16 +168,20 @@ NETWORK_OPTIONS = {
     "hidden": NetworkOption(
         Integers(), "Units of each hidden layer.",
         {"mlp": (256, 128), **dict.fromkeys(_TWO_HIDDEN_LAYERS, (4096, 4096))}, metavar="N,N..."),
-    "filters": NetworkOption(Integers(), "Channels of each block of convolutions.", {"small_cnn": (32, 64, 128)},
-                             metavar="N,N..."),
+    "filters": NetworkOption(Integers(), "Channels of each block of convolutions; of text_cnn, of each width.",
+                             {"small_cnn": (32, 64, 128), "series_fcn": (128, 256, 128),
+                              "series_resnet": (64, 128, 128), "text_cnn": (100,)}, metavar="N,N..."),
     "activation": NetworkOption(click.Choice(["relu", "leaky_relu", "elu", "maxout", "tanh", "sigmoid"]),
                                 "After every layer.", {"small_cnn": "relu", "mlp": "relu"}),
     "initialiser": NetworkOption(
         click.Choice(["gaussian", "glorot", "he"]), "Random weights at the beginning; gaussian: deviation 0.01.",
         {name: "gaussian" if name == "alexnet" else "he" for name in OWN_NETWORKS}),
-    "pooling": NetworkOption(click.Choice(["max", "average"]), "How a block halves the picture.", {"small_cnn": "max"}),
+    "pooling": NetworkOption(click.Choice(["max", "average", "mean", "attention", "last", "concatenation"]),
+                             "How a block halves the picture: max or average. How the steps of a sequence become one "
+                             "vector: all but average; concatenation is of last, max and mean.",
+                             {"small_cnn": "max", "lstm": "max", "transformer": "mean"}, metavar="NAME"),
     "dropout": NetworkOption(click.FloatRange(0, 1, max_open=True), "Dropout rate inside the network.",
-                             {"small_cnn": 0.1, "mlp": 0.2, **dict.fromkeys(("alexnet", *_TWO_HIDDEN_LAYERS), 0.5)},
+                             {"small_cnn": 0.1, "mlp": 0.2, "lstm": 0.5, "transformer": 0.1, "text_cnn": 0.5, **dict.fromkeys(("alexnet", *_TWO_HIDDEN_LAYERS), 0.5)},
                              "--network-dropout", "X"),
     "batch_normalisation": NetworkOption(click.BOOL, "BatchNorm before each activation.",
                                          {"small_cnn": True, "mlp": False},
@@ -184,6 +192,26 @@ NETWORK_OPTIONS = {
                              "the weights; a checkpoint's own configuration tells.",
                              {"efficientnet_lite0": "same", "efficientnet_b0": "symmetric",
                               "mobilenetv3_small_100": "symmetric"}),
+    "cell": NetworkOption(click.Choice(["lstm", "gru", "rnn"]), "Recurrent cell; rnn is the plain one.",
+                          {"lstm": "lstm"}),
+    "bidirectional": NetworkOption(click.BOOL, "Read forwards and backwards.", {"lstm": True},
+                                   "--bidirectional/--no-bidirectional"),
+    "units": NetworkOption(click.IntRange(1, 65_536), "Units of each layer and direction.",
+                           {"lstm": 128, "transformer": 128}, metavar="N"),
+    "num_layers": NetworkOption(click.IntRange(1, 100), "Layers, or blocks of attention.",
+                                {"lstm": 1, "transformer": 2}, "--layers", "N"),
+    "heads": NetworkOption(click.IntRange(1, 1024), "Heads of the attention.", {"transformer": 4}, metavar="N"),
+    "widths": NetworkOption(Integers(), "Tokens that the filters see.", {"text_cnn": (3, 4, 5)}, metavar="N,N..."),
+    "tokens": NetworkOption(click.Choice(["words", "characters"]), "What a text is cut into.",
+                            dict.fromkeys(_READ_TEXTS, "words")),
+    "vocabulary_size": NetworkOption(click.IntRange(4, 2_000_000), "Most tokens that are known.",
+                                     dict.fromkeys(_READ_TEXTS, 20_000), "--vocabulary-size", "N"),
+    "max_length": NetworkOption(click.IntRange(0, 1_000_000), "Tokens or time steps that are read; 0: all.",
+                                dict.fromkeys(_READ_TEXTS, "256 tokens, all time steps")
+                                | dict.fromkeys(("series_fcn", "series_resnet"), "0")
+                                | {"text_encoder": "as its directory says, or 256"}, "--max-length", "N"),
+    "embedding": NetworkOption(click.STRING, "Columns of the word vectors, or a file of them to begin with (GloVe, "
+                               "word2vec or fastText, as text).", dict.fromkeys(_READ_TEXTS, "128"), metavar="N|FILE"),
 }
 
 
@@ -223,9 +251,11 @@ def settings(values: Mapping[str, Any]) -> Settings:
     else:
         chosen["backbone"] = entry.name
     given = {name: values[f"network_{name}"] for name in NETWORK_OPTIONS if values.get(f"network_{name}") is not None}
+    if not str(given.get("embedding", "0")).isdigit():
+        given["embedding"] = os.path.abspath(given["embedding"])
     for name in given:
         network = NETWORK_OPTIONS[name]
-        if entry.name not in network.defaults:
+        if (entry.family if entry.family == "text_encoder" else entry.name) not in network.defaults:
             flag = (network.flag or f"--{name}").partition("/")[0]
             raise ToolkitError(f"{flag} belongs to {', '.join(network.defaults)}, not to {entry.name}: leave "
                                f"it out, or choose another --backbone.")
@@ -236,17 +266,23 @@ def settings(values: Mapping[str, Any]) -> Settings:
 
 _TABLE = "Table"
 reading = _together(
-    option("--kind", family=_TABLE, type=click.Choice(["image"]), help="What the inputs are.",
-           show_default="by the name of the column"),
+    option("--kind", family=_TABLE, type=click.Choice(["image", "text", "series"]), help="What the inputs are.",
+           show_default="by the names of the columns"),
     option("--root", family=_TABLE, type=click.Path(exists=True, file_okay=False),
            help="Folder that the paths are relative to.", show_default="the folder of the CSV"),
-    option("--path-column", family=_TABLE, default="path", help="Column of the paths."),
+    option("--path-column", family=_TABLE, default="path", help="Column of the paths of images."),
+    option("--text-column", family=_TABLE, default="text", help="Column of the texts."),
+    option("--values-column", family=_TABLE, default="values", help="Column with a series in each cell: \"1 2 NA 4\"."),
+    option("--series-column", family=_TABLE, default="series",
+           help="Column that names the series, where a row is a time step."),
+    option("--time-column", family=_TABLE, default="time",
+           help="Column of the times of such rows; with neither, --kind series takes all columns of numbers."),
     option("--label-column", family=_TABLE, default="label", help="Column of the labels; a blank one is unlabelled."),
     option("--split-column", family=_TABLE, default="split", help="Column of train, validation or test."),
     option("--group-column", family=_TABLE, default="group",
            help="Column of what belongs together, such as a patient."),
     option("--on-bad-image", family=_TABLE, type=click.Choice(["reject", "fail"]), default="reject",
-           help="Set unusable images aside, or refuse the table."))
+           help="Set unusable inputs (images, texts, series) aside, or refuse the table."))
 table = _together(
     click.argument("table"), reading,
     option("--split-seed", family=_TABLE, type=SEEDS, metavar="N", default=0,
@@ -255,10 +291,11 @@ table = _together(
            help="Keep so many training labels a class.", show_default="all of them"),
     option("--label-seed", family=_TABLE, type=SEEDS, metavar="N", default=0, help="Seeds which labels are kept."))
 unlabelled = option("--unlabelled", family=_TABLE, multiple=True, type=click.Path(), metavar="SOURCE",
-                    help="More unlabelled training images, whatever their labels: a CSV, a folder, a .npz file; may be "
-                         "repeated.", show_default="none")
-TABLE_ARGUMENTS = ("kind", "root", "path_column", "label_column", "split_column", "group_column", "on_bad_image",
-                   "split_seed", "labels_per_class", "label_seed", "unlabelled")
+                    help="More unlabelled training rows of the same kind, whatever their labels: a CSV, a folder of "
+                         "images, a .npz or .ts file; may be repeated.", show_default="none")
+TABLE_ARGUMENTS = ("kind", "root", "path_column", "text_column", "values_column", "series_column", "time_column",
+                   "label_column", "split_column", "group_column", "on_bad_image", "split_seed", "labels_per_class",
+                   "label_seed", "unlabelled")
 
 
 def read_table(source: Any, values: Mapping[str, Any], **more: Any) -> "Table":
@@ -278,10 +315,28 @@ def read_table(source: Any, values: Mapping[str, Any], **more: Any) -> "Table":
     if str(source).startswith("tfds:"):
         quiet_tensorflow.load()
     chosen = {name: values[name] for name in TABLE_ARGUMENTS if name in values}
-    with Progress("checking images", 0) as progress:
+    with Progress("checking inputs", 0) as progress:
         found = tables.read_table(source, **{**chosen, **more}, progress=progress)
     for note in found.notes:
         say(note)
+    return found
+
+
+def read_images(source: Any, values: Mapping[str, Any], **more: Any) -> "Table":
+    """As ``read_table``, for commands that make sense for images alone.
+
+    Args:
+        source: as in ``toolkit.tables.read_table``.
+        values: by name of option; those of other families are left alone.
+        **more: further arguments of ``toolkit.tables.read_table``.
+
+    Raises:
+        ToolkitError: if the table cannot be used, or holds texts or series.
+    """
+    found = read_table(source, values, **more)
+    if found.kind != "image":
+        raise ToolkitError(f"{found.source} holds rows of kind {found.kind}, and this command looks at images alone: "
+                           "name images.")
     return found
 
 

@@ -52,7 +52,7 @@ def rank_backbones(table: str, named: tuple[str, ...], measure_steps: bool, outp
         from toolkit.training.devices import strategy
 
         strategy(devices)
-    found = options.read_table(table, values)
+    found = options.read_images(table, values)
     quiet_tensorflow.load()
     from recipes import rank_backbones as recipe
     from toolkit.evaluation import rankings

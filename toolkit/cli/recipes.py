@@ -15,7 +15,7 @@ from toolkit import ToolkitError
 from toolkit.cli import options, quiet_tensorflow
 
 RECIPES = ("linear_probe", "fine_tune", "spread_labels", "pseudo_label", "fix_match", "mean_teacher",
-           "virtual_adversarial", "mix_match", "pretrain_autoencoder")
+           "virtual_adversarial", "mix_match", "pretrain_autoencoder", "train_lstm", "train_transformer")
 # recipes.fine_tune.UNFREEZE; that module imports TensorFlow
 UNFREEZE = ("probe-first", "all", "gradual", "head", "lora", "bias", "norm")
 
@@ -67,6 +67,10 @@ def repeat(run: str, params: dict[str, Any], output: str) -> None:
 
     if params["recipe"] not in RECIPES:
         raise ToolkitError(f"{run} was made by {params['recipe']}; rerun repeats runs of {', '.join(RECIPES)}.")
+    if params["options"].get("task", "classify") != "classify":
+        from toolkit.cli import sequences
+
+        return sequences.repeat(run, params, output)
     module = _module(params["recipe"])
     shared = {name: value for name, value in params["options"].items() if name in options.FIELDS}
     own = {name: value for name, value in params["options"].items() if name not in shared}
@@ -92,18 +96,19 @@ def train(recipe: str, values: dict[str, Any], **own: Any) -> None:
     Raises:
         ToolkitError: if the table, the options or the folder cannot be used.
     """
-    from toolkit.training import run_folders
+    from toolkit.training import run_folders, workers
 
     settings = options.settings(values)
     run_folders.check(values["output"], resume=values["resume"])
-    if settings.devices != "auto":
+    if settings.devices != "auto" or workers.this().count > 1:
         _claim(settings.devices)
     table = options.read_table(values["table"], values)
     if table.rejected:
         rows = "1 row" if len(table.rejected) == 1 else f"{len(table.rejected):,} rows"
         click.echo(f"{rows} set aside, see {os.path.join(values['output'], 'rejected.csv')}", err=True)
     report = _module(recipe).run(table, output=values["output"], settings=settings, resume=values["resume"], **own)
-    show(report, as_json=values["as_json"])
+    if workers.this().is_chief:
+        show(report, as_json=values["as_json"])
 
 
 def _claim(devices: str) -> None:

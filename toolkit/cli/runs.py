@@ -37,8 +37,8 @@ _RUN = "Run"
 def evaluate(run: str, table: str, split: str, output: str | None, as_json: bool, **values: Any) -> None:
     """Score a run on the labelled rows of a table.
 
-    RUN is the folder of a run, or its model.keras. TABLE is a CSV (path,label[,split][,group]), a folder of class
-    folders, a .npz file or tfds:NAME.
+    RUN is the folder of a run, or its model.keras. TABLE is a CSV (path|text|values,label[,split][,group]), a folder of
+    class folders, a .npz or .ts file or tfds:NAME.
     """
     from toolkit.evaluation import report
     from toolkit.training import run_folders
@@ -62,10 +62,10 @@ def evaluate(run: str, table: str, split: str, output: str | None, as_json: bool
 @options.option("--output", family=_RUN, type=click.Path(), metavar="FILE", help="New CSV file for the predictions.",
                 show_default="stdout")
 def predict(run: str, inputs: tuple[str, ...], output: str | None, **values: Any) -> None:
-    """Predict with a run, a line for every row: those of images that cannot be used say so.
+    """Predict with a run, a line for every row: those of inputs that cannot be used say so.
 
-    RUN is the folder of a run, or its model.keras; what follows is a table, a folder of images, or image files. Labels
-    are not needed.
+    RUN is the folder of a run, or its model.keras; what follows is a table, or for a run on images also a folder of
+    images or image files. Labels are not needed.
     """
     from pathlib import Path
 
@@ -90,7 +90,16 @@ def _model_and_table(run: str, source: str | list[str], values: dict[str, Any]) 
 
     path = Path(run)
     model, class_names = classifiers.load(path / "model.keras" if path.is_dir() else path)
-    return model, options.read_table(source, values, class_names=class_names, require_labels=False)
+    kind = model.inputs[0].name  # "image", "text" or "series"
+    if values.get("kind") not in (None, kind):
+        raise ToolkitError(f"{run} was trained on rows of kind {kind}, so --kind {values['kind']} cannot be: leave it "
+                           "out.")
+    found = options.read_table(source, {**values, "kind": kind}, class_names=class_names, require_labels=False)
+    channels = model.input_shape[-1]
+    if kind == "series" and len(found) and found.channels != channels:
+        raise ToolkitError(f"{found.source} holds series of {found.channels} channels, and {run} was trained on "
+                           f"{channels}: name a table with as many.")
+    return model, found
 
 
 def _scored(table: "Table", split: str) -> tuple["Table", "Table"]:

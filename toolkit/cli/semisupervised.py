@@ -17,9 +17,9 @@ WAYS = ("rounds", "lee")
 TARGETS = ("hard", "soft")
 RULES = ("adamatch", "softmatch", "freematch", "flexmatch", "fixmatch", "uda", "debiasmatch")
 strong_copies = options.option("--strong-copies", family="Method", type=click.IntRange(0, 64), metavar="K", default=2,
-                               help="Strongly changed copies of each image; their features are cached.")
+                               help="Strongly changed copies of each row; their features are cached.")
 scales = options.option("--scales", family="Method", type=click.IntRange(1, 2), metavar="N", default=2,
-                        help="2: features of the image at five sevenths of its size stand beside those of the image.")
+                        help="2: features of an image at five sevenths of its size stand beside those of the image.")
 SPACES = ("features", "pixels", "both")
 _OWN = ("method", "targets", "rounds", "rule", "strong_copies", "scales", "space", "steps", "per_label",
         "unlabelled_weight", "strength", "radius", "neighbours", "shares")
@@ -71,14 +71,14 @@ def _train(recipe: str, values: dict[str, Any]) -> None:
     recipes.train(recipe, values, **own)
 
 
-@click.command("spread-labels", cls=options.Command, short_help="Spread few labels along a graph of images.")
+@click.command("spread-labels", cls=options.Command, short_help="Spread few labels along a graph of rows.")
 @options.table
 @options.unlabelled
 @options.backbone
 @options.option("--method", family="Graph", type=click.Choice(METHODS), default=METHODS[0],
                 help="How labels spread; auto: chosen by cross-fitting on labelled rows.")
 @options.option("--neighbours", family="Graph", type=click.IntRange(1, 1000), metavar="N", default=25,
-                help="Nearest neighbours that each image is joined to.")
+                help="Nearest neighbours that each row is joined to.")
 @options.option("--class-shares", "shares", family="Graph", type=click.Choice(SHARES), default=SHARES[0],
                 help="Whether the unlabelled rows are taken to have the classes in the shares of the labels, unless "
                      "they visibly have not.")
@@ -86,9 +86,9 @@ def _train(recipe: str, values: dict[str, Any]) -> None:
 def spread_labels(**values: Any) -> None:
     """Spread few labels to the unlabelled rows along a nearest-neighbour graph of frozen features.
 
-    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A training row
-    with a blank label is unlabelled. Where hidden labelled rows show no gain over logistic regression on the labels
-    alone, the unlabelled rows are not used.
+    TABLE is a CSV (path or text,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A
+    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over logistic regression
+    on the labels alone, the unlabelled rows are not used.
     """
     _train("spread_labels", values)
 
@@ -118,9 +118,9 @@ def spread_labels(**values: Any) -> None:
 def pseudo_label(**values: Any) -> None:
     """Label the unlabelled rows with the classifier itself and learn from what it said.
 
-    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A training row
-    with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
-    the unlabelled rows are not used.
+    TABLE is a CSV (path or text,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A
+    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the
+    labels alone, the unlabelled rows are not used.
     """
     _train("pseudo_label", values)
 
@@ -143,11 +143,11 @@ def pseudo_label(**values: Any) -> None:
 @in_pixels
 @options.run
 def fix_match(**values: Any) -> None:
-    """Learn from unlabelled rows that strongly changed images mean what weakly changed ones do.
+    """Learn from unlabelled rows that strongly changed ones mean what weakly changed ones do.
 
-    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A training row
-    with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
-    the unlabelled rows are not used.
+    TABLE is a CSV (path or text,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A
+    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the
+    labels alone, the unlabelled rows are not used.
     """
     _train("fix_match", values)
 
@@ -168,9 +168,9 @@ def fix_match(**values: Any) -> None:
 def mean_teacher(**values: Any) -> None:
     """Learn from unlabelled rows to agree, on every view of them, with the moving average of the network.
 
-    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A training row
-    with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
-    the unlabelled rows are not used.
+    TABLE is a CSV (path or text,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A
+    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the
+    labels alone, the unlabelled rows are not used.
     """
     _train("mean_teacher", values)
 
@@ -192,9 +192,9 @@ def mean_teacher(**values: Any) -> None:
 def virtual_adversarial(**values: Any) -> None:
     """Learn from unlabelled rows answers that are sure, and that no small change of an image moves.
 
-    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A training row
-    with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
-    the unlabelled rows are not used.
+    TABLE is a CSV (path or text,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A
+    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the
+    labels alone, the unlabelled rows are not used.
     """
     _train("virtual_adversarial", values)
 
@@ -215,9 +215,9 @@ def virtual_adversarial(**values: Any) -> None:
 def mix_match(**values: Any) -> None:
     """Learn from mixtures of labelled images and of unlabelled ones with guessed, sharpened labels.
 
-    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A training row
-    with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the labels alone,
-    the unlabelled rows are not used.
+    TABLE is a CSV (path or text,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A
+    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the
+    labels alone, the unlabelled rows are not used.
     """
     _train("mix_match", values)
 

@@ -59,7 +59,7 @@ def show(run: str, images: tuple[str, ...], output: str | None, class_name: str 
     lines, drawings = _grad_cam(model, found, class_names, _class_index(class_name, class_names), layer)
     drawings |= {**_filters(model), **_activations(model, found, layer)}
     if unit is not None:
-        drawings |= _exciting(model, options.read_table(table, values, require_labels=False), layer, unit)
+        drawings |= _exciting(model, options.read_images(table, values, require_labels=False), layer, unit)
     pictures.check([folder / name for name in drawings])
     click.echo("\n".join(lines))
     for name, draw in drawings.items():
@@ -85,7 +85,7 @@ def _read(images: tuple[str, ...], values: dict[str, Any], class_names: Sequence
     """The images as a table, in the order in which they were named; those that cannot be used are told on stderr."""
     import numpy as np
 
-    found = options.read_table(images[0] if len(images) == 1 else list(images), values, class_names=class_names,
+    found = options.read_images(images[0] if len(images) == 1 else list(images), values, class_names=class_names,
                                require_labels=False)
     for row in found.rejected:
         click.echo(f"{row.input} set aside: {row.message}", err=True)

@@ -13,12 +13,17 @@ import numpy as np
 import tensorflow as tf
 
 from toolkit import ToolkitError
-from toolkit.inputs import images
+from toolkit.inputs import images, sequences
 
 if TYPE_CHECKING:
     from toolkit.tables import Table
 
-_KINDS = {"image": images}
+_KINDS = {"image": images, "text": sequences, "series": sequences}
+
+
+def examples(table: "Table") -> list[Any]:
+    """What a new network on texts or series learns its vocabulary or statistics from; see ``sequences.examples``."""
+    return [] if table.kind == "image" else sequences.examples(table)
 
 
 def evaluation_batches(table: "Table", indices: np.ndarray, **options: Any) -> tf.data.Dataset:

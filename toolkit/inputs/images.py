@@ -29,6 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 from toolkit import ToolkitError
+from toolkit.inputs import shares
 from toolkit.inputs.augmentation import Augmentation, augment, centre_crop
 from toolkit.tables import image_files
 
@@ -191,9 +192,15 @@ def resize(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
 
 
 def batches(rows: tf.data.Dataset, load: Callable, batch_size: int, *, drop_remainder: bool = True) -> tf.data.Dataset:
-    """Loads rows in parallel, in order, and batches them; memory stays bounded however many rows there are."""
+    """Loads rows in parallel, in order, and batches them; memory stays bounded however many rows there are.
+
+    Of an endless stream, whose batches are all full, only this process's part is loaded (see ``shares``).
+    """
     options = tf.data.Options()
     options.deterministic = True
+    if drop_remainder:
+        own = shares.size(batch_size)
+        rows, batch_size = shares.of_rows(rows, batch_size), own
     loaded = rows.map(_plain(load), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return loaded.batch(batch_size, drop_remainder=drop_remainder).prefetch(PREFETCHED_BATCHES).with_options(options)
 

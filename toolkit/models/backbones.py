@@ -3,19 +3,21 @@
     image uint8 (B, H, W, 3)  ->  pixels  ->  resizing  ->  centre_crop  ->  network  ->  features (B, F)
 
 `network` is a nested model on float32 pictures in [0, 255] of one fixed size; its first layers are the normalisation
-its weights were trained with. Every layer is a stock Keras one, so a saved model loads without this package.
+its weights were trained with. Every layer is a stock Keras one, so a saved model loads without this package. Networks
+on texts and series are built likewise, see `sequence_backbones`.
 Names are those of `catalogue.describe()`: our own networks, then every family of `keras.applications`.
 """
 
 import contextlib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import KerasTensor, layers, ops
 
 from toolkit import ToolkitError
@@ -29,6 +31,8 @@ from toolkit.models import (
     mobilenet_v3,
     resnet,
     saved_networks,
+    sequence_backbones,
+    text_encoders,
     vgg,
     weight_sources,
 )
@@ -39,12 +43,13 @@ from toolkit.models.catalogue import Entry, describe
 from toolkit.models.fingerprints import fingerprint
 from toolkit.models.folding import fold_batch_normalization
 from toolkit.models.layers import initialiser, normalise, zeros_at_first
+from toolkit.models.sequence_backbones import SeriesPreprocessing, TextPreprocessing
 from toolkit.models.small_networks import mlp, small_cnn
 from toolkit.models.weight_sources import Source
 from toolkit.models.weights import Counterpart
 
-__all__ = ["Preprocessing", "blocks", "build", "describe", "fingerprint", "fold_batch_normalization", "network",
-           "origin", "preprocessing"]
+__all__ = ["Preprocessing", "SeriesPreprocessing", "TextPreprocessing", "blocks", "build", "check_kind", "describe",
+           "fingerprint", "fold_batch_normalization", "network", "origin", "preprocessing"]
 
 _GRAPHS: dict[str, Callable[..., KerasTensor]] = {
     "efficientnet_lite0": efficientnet_lite.efficientnet_lite0,
@@ -86,9 +91,10 @@ def build(
     antialias: bool | None = None,
     include_top: bool = False,
     num_classes: int = 1000,
+    examples: Sequence[str] | Sequence[np.ndarray] = (),
     **options: Any,
 ) -> keras.Model:
-    """A model from raw images to features, trainable throughout.
+    """A model from raw images, texts or series to features, trainable throughout.
 
     Args:
         name: of a backbone, as `describe()` lists them; case, `_` and `-` do not matter. Or a directory that names one
@@ -100,12 +106,14 @@ def build(
         antialias: low-pass pictures before they are made smaller; by default as for `image_size`.
         include_top: end in the classification head: logits (B, num_classes) in place of features.
         num_classes: of that head.
+        examples: for a new network on texts or series, those of the training rows: see `sequence_backbones.build`.
         **options: of the network's own function (`small_networks.small_cnn`, `alexnet.alexnet`, ...).
 
     Returns:
         A model named like the backbone, from Input "image", uint8 (B, H, W, 3) of any height and width, to features
         (B, F). Its layers: "pixels" (float32), "resizing" (short side to the resize size, centre square),
-        "centre_crop" (absent where nothing is cut off), "network".
+        "centre_crop" (absent where nothing is cut off), "network". Or from "text" or "series", as in
+        `sequence_backbones`.
 
     Raises:
         ToolkitError: unknown name or option, a picture too small for the network, weights that are not there.
@@ -116,6 +124,8 @@ def build(
         (None, 8)
     """
     source = _with_preset(weight_sources.find(str(name), weights))
+    if "image" not in source.entry.kinds:
+        return _on_sequences(source, examples, options)
     size = source.entry.image_size if image_size is None else image_size
     _check(source.entry, str(source.weights), size, channels)
     entry, options = source.at(size), source.options | options
@@ -129,6 +139,33 @@ def build(
         net = _new_network(entry, source.weights, size, channels, classes, options)
     model = _from_raw_images(net, entry, size, entry.antialias if antialias is None else antialias)
     model.sources = (str(source.weights), source.preprocessing, options.get("padding", known.get("padding")))
+    return model
+
+
+def check_kind(entry: Entry, kind: str) -> None:
+    """Refuses a backbone that does not read rows of a kind.
+
+    Raises:
+        ToolkitError: then; the message names those that do.
+    """
+    if kind in entry.kinds:
+        return
+    others = [other.name for other in catalogue.ENTRIES.values() if kind in other.kinds]
+    more = ", a finished run or the directory of a text encoder" if kind == "text" else " or a finished run"
+    raise ToolkitError(f"backbone {entry.name} reads {' and '.join(entry.kinds)}, and the rows are of kind {kind}: choose "
+                       f"--backbone {', '.join(others[:5])} with --weights none{more}.")
+
+
+def _on_sequences(source: Source, examples: Sequence[Any], options: dict[str, Any]) -> keras.Model:
+    """The model of a backbone on texts or series."""
+    if source.entry.family == "text_encoder":
+        return text_encoders.build(source, **options)
+    if str(source.weights) == "imagenet":
+        raise ToolkitError(f"{source.entry.name} has no pretrained weights here; use weights 'none' to train from "
+                           "scratch, or a finished run.")
+    model = sequence_backbones.build(source.entry.name, source.weights, examples=examples,
+                                     **(source.options | options))
+    model.sources = (str(source.weights), source.preprocessing, None)
     return model
 
 
@@ -243,12 +280,14 @@ def resized(image: KerasTensor, preprocessing: Preprocessing) -> KerasTensor:
 
 
 def network(model: keras.Model) -> keras.Model:
-    """The nested network, (B, S, S, 3) float32 in [0, 255] to features, of a built model or of one made from it."""
+    """The nested network, from (B, S, S, 3) float32 in [0, 255], or tokens, or series, to features, of a built model."""
     return model.get_layer(_NETWORKS_LAYER)
 
 
-def preprocessing(model: keras.Model) -> Preprocessing:
+def preprocessing(model: keras.Model) -> Preprocessing | TextPreprocessing | SeriesPreprocessing:
     """The preprocessing of a built model or of one made from it."""
+    if of_sequences := sequence_backbones.preprocessing(model):
+        return of_sequences
     resizing = model.get_layer("resizing")
     return Preprocessing(network(model).input_shape[1], resizing.height, resizing.interpolation, resizing.antialias)
 
@@ -260,9 +299,12 @@ def origin(model: keras.Model) -> dict[str, Any]:
         JSON-ready: weights ("imagenet", "none" or a path; "" where the model was not built here), preprocessing (whose:
         "the family's default", "the checkpoint's own configuration" or "the run's"), mean and std (of pixels in
         [0, 255]; None where the network has its own normalisation inside), image_size, resize_size, interpolation,
-        antialias, and padding where the network knows two conventions.
+        antialias, and padding where the network knows two conventions. Of a network on texts or series: weights,
+        preprocessing, max_length, and vocabulary_size or channels.
     """
     weights, whose, padding = getattr(model, "sources", ("", "", None))
+    if of_sequences := sequence_backbones.preprocessing(model):
+        return {"weights": weights, "preprocessing": whose, **sequence_backbones.described(of_sequences)}
     rescaling = next((layer for layer in network(model).layers if layer.name == "normalisation"), None)
     mean = std = None
     if isinstance(rescaling, layers.Rescaling):
@@ -274,7 +316,10 @@ def origin(model: keras.Model) -> dict[str, Any]:
 
 
 def facts(model: keras.Model) -> dict[str, Any]:
-    """What every report says of a built model: backbone, weights, image_size, and preprocessing as in `origin`."""
+    """What every report says of a built model: backbone, weights, image_size, and preprocessing as in `origin`.
+
+    Of a network on texts or series there is no image_size.
+    """
     found = origin(model)
-    return {"backbone": model.name, "weights": found["weights"], "image_size": found["image_size"],
-            "preprocessing": found}
+    size = {"image_size": found["image_size"]} if "image_size" in found else {}
+    return {"backbone": model.name, "weights": found["weights"], **size, "preprocessing": found}

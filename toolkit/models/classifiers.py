@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from toolkit import ToolkitError, atomic_files
-from toolkit.models import backbones
+from toolkit.models import backbones, sequence_backbones
 
 
 def with_head(network: keras.Model, num_classes: int, *, dropout: float = 0.0,
@@ -38,10 +38,10 @@ def with_head(network: keras.Model, num_classes: int, *, dropout: float = 0.0,
     Returns:
         Model images -> logits (B, C), its layers "network", "dropout" and "head".
     """
-    images = keras.Input(network.input_shape[1:], name="crop")
-    x = keras.layers.Dropout(dropout, name="dropout")(network(images))
+    steps = keras.Input(network.input_shape[1:], dtype=network.inputs[0].dtype, name="crop")
+    x = keras.layers.Dropout(dropout, name="dropout")(network(steps))
     head = keras.layers.Dense(num_classes, name="head", dtype="float32")
-    model = keras.Model(images, head(x), name=name)
+    model = keras.Model(steps, head(x), name=name)
     if kernel is not None:
         head.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
     return model
@@ -62,24 +62,41 @@ def assemble(members: Sequence[keras.Model], preprocessing: "backbones.Preproces
     Raises:
         ToolkitError: if corners are asked for but the whole resized image is the crop.
     """
-    size, resized = preprocessing.image_size, preprocessing.resize_size
     check_views(preprocessing, test_views)
+    if not isinstance(preprocessing, backbones.Preprocessing):
+        return _of_sequences(members, preprocessing)
+    size, resized = preprocessing.image_size, preprocessing.resize_size
     image = keras.Input((resized, resized, 3), name="resized")
     outputs = []
     for view in _views(image, size, resized, test_views):
         outputs += [keras.layers.Softmax(dtype="float32")(member(view)) for member in members]
-    mean = keras.layers.Average(name="mean")(outputs) if len(outputs) > 1 else outputs[0]
-    prediction = keras.Model(image, mean, name="prediction")
+    prediction = keras.Model(image, _mean(outputs), name="prediction")
     raw = keras.Input((None, None, 3), dtype="uint8", name="image")
     return keras.Model(raw, prediction(backbones.resized(raw, preprocessing)), name="image_classifier")
 
 
+def _of_sequences(members: Sequence[keras.Model],
+                  preprocessing: "backbones.TextPreprocessing | backbones.SeriesPreprocessing") -> keras.Model:
+    """One model from raw text or series to probabilities; its "prediction" takes tokens, or series as they are cut."""
+    steps = keras.Input(members[0].input_shape[1:], dtype=members[0].inputs[0].dtype, name="steps")
+    outputs = [keras.layers.Softmax(dtype="float32")(member(steps)) for member in members]
+    prediction = keras.Model(steps, _mean(outputs), name="prediction")
+    raw, cut = sequence_backbones.raw_input(preprocessing)
+    return keras.Model(raw, prediction(cut), name=f"{raw.name}_classifier")
+
+
+def _mean(outputs: list[keras.KerasTensor]) -> keras.KerasTensor:
+    return keras.layers.Average(name="mean")(outputs) if len(outputs) > 1 else outputs[0]
+
+
 def check_views(preprocessing: "backbones.Preprocessing", test_views: int) -> None:
-    """Refuses corners where the whole resized image is the crop.
+    """Refuses corners where the whole resized image is the crop, and views of what is no image.
 
     Raises:
         ToolkitError: then.
     """
+    if test_views > 1 and not isinstance(preprocessing, backbones.Preprocessing):
+        raise ToolkitError(f"--test-views {test_views} averages views of images; texts and series have one: use 1.")
     if test_views >= 5 and preprocessing.image_size == preprocessing.resize_size:
         raise ToolkitError(f"--test-views {test_views} needs a margin to crop from, but this backbone sees the whole "
                            f"resized image ({preprocessing.image_size} pixels): use 1 or 2.")
@@ -152,8 +169,12 @@ def load(path: Path) -> tuple[keras.Model, tuple[str, ...]]:
         raise ToolkitError(f"{path} is not a model that toolkit wrote ({error}).") from error
 
 
-def preprocessing_of(model: keras.Model) -> "backbones.Preprocessing":
-    """The resizing of an assembled model; its "prediction" takes the whole resized image."""
+def preprocessing_of(
+    model: keras.Model,
+) -> "backbones.Preprocessing | backbones.TextPreprocessing | backbones.SeriesPreprocessing":
+    """The preprocessing of an assembled model; its "prediction" takes the whole resized image, or tokens, or series."""
+    if of_sequences := sequence_backbones.preprocessing(model):
+        return of_sequences
     layer = model.get_layer("resizing")
     return backbones.Preprocessing(image_size=layer.height, resize_size=layer.height,
                                    interpolation=layer.interpolation, antialias=layer.antialias)

@@ -26,11 +26,23 @@ def network(path: Path) -> keras.Model:
     Raises:
         ToolkitError: it is no model that Keras can read.
     """
+    saved = model(path)
+    return next((layer for layer in saved._flatten_layers() if layer.name == _NAME), saved)
+
+
+def model(path: Path) -> keras.Model:
+    """The model in a `.keras` file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ToolkitError: it is no model that Keras can read.
+    """
     try:
-        saved = keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, ImportError, zipfile.BadZipFile) as error:
         raise ToolkitError(f"{path}: not a model that Keras can read ({first_line(error)}).") from error
-    return next((layer for layer in saved._flatten_layers() if layer.name == _NAME), saved)
 
 
 def first_line(error: Exception) -> str:

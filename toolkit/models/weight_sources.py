@@ -6,6 +6,7 @@
 | resnet18 | file.pth | | the file's | the family's default |
 | resnet18 | directory of a hub cache | | the directory's | its config.json |
 | directory of a hub cache | | what its config.json names | the directory's | its config.json |
+| likewise, of a text encoder | | `text_encoder` | the directory's | its vocabulary |
 | resnet18 | run, or its model.keras | | the run's | the run's |
 | run | | the run's | the run's | the run's |
 
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit import ToolkitError
-from toolkit.models import catalogue, checkpoint_files, keras_hub_presets
+from toolkit.models import catalogue, checkpoint_files, keras_hub_presets, text_encoder_shapes
 from toolkit.models.catalogue import Entry
 
 DEFAULT, CONFIGURATION, RUN = "the family's default", "the checkpoint's own configuration", "the run's"
@@ -119,8 +120,9 @@ def _with_weights(source: Source, path: Path) -> Source:
         return _with_weights(dataclasses.replace(source, options=found.options), path / _MODEL)
     if path.suffix == ".keras":
         saved = saved_preprocessing(path)
+        of_run = saved or "image" not in source.entry.kinds
         return dataclasses.replace(source, entry=dataclasses.replace(source.entry, **saved), weights=path,
-                                   preprocessing=RUN if saved else DEFAULT)
+                                   preprocessing=RUN if of_run else DEFAULT)
     said = checkpoint_files.configuration(path)
     named = checkpoint_files.architecture(said)
     if named and named[0] != source.entry.name:
@@ -135,6 +137,9 @@ def _with_weights(source: Source, path: Path) -> Source:
 
 def _of_directory(folder: Path, weights: str | Path) -> Source:
     said = checkpoint_files.configuration(folder)
+    if text_encoder_shapes.is_encoder(said):
+        text_encoder_shapes.of_configuration(said, str(folder))
+        return Source(catalogue.resolve(f"{catalogue.TEXT_ENCODER}{folder.absolute()}"), weights, CONFIGURATION)
     named = checkpoint_files.architecture(said)
     if said and (named is None or named[0] not in checkpoint_files.ARCHITECTURES):
         keras_hub_presets.check(str(folder))

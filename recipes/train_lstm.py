@@ -1,0 +1,66 @@
+"""A recurrent network for texts or series, alone or after it has learnt the language of the table.
+
+The network reads a sequence step by step (``models.recurrent`` has the equations) and is trained from scratch on the
+labelled rows; validation rows choose the epoch. With ``pretrain_epochs`` it learns language first, from the texts of
+all training rows and no label, and then the classes, in ULMFiT's order: the head starts as the logistic regression on
+the pretrained features, then one more layer moves at a time, each slower than the layer above it.
+
+References:
+    Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735; ULMFiT: Howard and Ruder 2018,
+    https://arxiv.org/abs/1801.06146
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from recipes import fine_tune, linear_probe
+from toolkit import ToolkitError
+from toolkit.sequences import forecasting, language_models, pretraining, tagging
+from toolkit.training import Settings, run_folders
+
+TASKS = {"tag": tagging.run, "forecast": forecasting.run, "language-model": language_models.run}  # beside classify
+
+
+def run(table: Any, *, output: str | Path, settings: Settings = Settings(backbone="lstm", weights="none"),
+        task: str = "classify", pretrain_epochs: int = 0, unfreeze: str | None = None, resume: bool = False,
+        **own: Any) -> dict[str, Any]:
+    """Trains a recurrent network and writes a run folder.
+
+    Args:
+        table: of texts or series, with labelled training rows; for other tasks what their modules say.
+        output: the new run folder.
+        settings: everything else about training; the backbone is "lstm", whatever they say.
+        task: "classify", "tag", "forecast" or "language-model".
+        pretrain_epochs: passes over the texts of all training rows before any label is looked at; 0: none.
+        unfreeze: as of ``fine_tune.run``; None: "gradual" from pretrained weights, else "all".
+        resume: continue a run that was stopped, to the same weights.
+        **own: further arguments of ``run`` of ``toolkit.sequences`` for the task.
+
+    Returns:
+        The report, as in ``report.json``.
+
+    Raises:
+        ToolkitError: if the folder, the table or the options cannot be used.
+        KeyboardInterrupt: on Ctrl-C, after the best model so far was saved.
+    """
+    weights = "none" if settings.weights == "imagenet" else settings.weights
+    settings = dataclasses.replace(settings, backbone="lstm", weights=weights)
+    if task in TASKS:
+        return TASKS[task](table, output=output, settings=settings, network="lstm", recipe="train_lstm", resume=resume,
+                           **own)
+    if task != "classify":
+        raise ToolkitError(f"task is {task!r}; it must be one of classify, {', '.join(TASKS)}.")
+    options = {**settings.describe(), "task": task, "pretrain_epochs": pretrain_epochs, "unfreeze": unfreeze}
+    with run_folders.begin(output, "train_lstm", table, options, resume=resume) as folder:
+        if folder.finished:
+            return folder.report
+        facts: dict[str, Any] = {}
+        if pretrain_epochs:
+            settings, facts["pretraining"] = pretraining.pretrain(
+                table, partial(linear_probe.build_backbone, table, settings), settings, folder, epochs=pretrain_epochs)
+        chosen = unfreeze or ("all" if settings.from_scratch else "gradual")
+        return fine_tune.classify(table, folder, settings, unfreeze=chosen, recipe="LSTM", more=facts)

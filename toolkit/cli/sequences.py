@@ -1,0 +1,167 @@
+"""The commands on texts and series: train a recurrent net or a transformer on them, and write new text."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from toolkit import ToolkitError
+from toolkit.cli import options, quiet_tensorflow, recipes
+
+TASKS = ("classify", "tag", "forecast", "language-model")
+# of toolkit.sequences.tasks.ARGUMENTS, and of forecasting.run; those modules import TensorFlow
+OF_TASKS = ("tokens_column", "tags_column", "value_column", "horizon", "lags", "season")
+_TASK, _TABLE, _RUN = "Task", "Table", "Run"
+
+
+def _task_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of the tasks."""
+    for decorate in reversed((
+        options.option("--task", family=_TASK, type=click.Choice(TASKS), default=TASKS[0],
+                       help="A class a row (classify), a tag a token (tag), the next values of series (forecast), or "
+                            "the next token, to write text (language-model)."),
+        options.option("--pretrain-epochs", family=_TASK, type=click.IntRange(0, 100_000), metavar="N", default=0,
+                       help="Passes in which classify first learns the language of all training rows; 0: none."),
+        options.option("--unfreeze", family=_TASK, type=click.Choice(recipes.UNFREEZE),
+                       help="What classify trains, as of fine-tune.",
+                       show_default="all; gradual after pretraining"),
+        options.option("--horizon", family=_TASK, type=click.IntRange(1, 10_000), metavar="N", default=1,
+                       help="Steps that forecast looks ahead."),
+        options.option("--lags", family=_TASK, type=click.IntRange(1, 100_000), metavar="N",
+                       help="Values that a forecast is made from.", show_default="two seasons, at least 8"),
+        options.option("--season", family=_TASK, type=click.IntRange(2, 100_000), metavar="N",
+                       help="Steps after which a series resembles itself, such as 12 months.", show_default="none"),
+        options.option("--tokens-column", family=_TABLE, default="tokens", help="Column of the tokens to tag."),
+        options.option("--tags-column", family=_TABLE, default="tags",
+                       help="Column of their tags; a blank one is unlabelled."),
+        options.option("--value-column", family=_TABLE, default="value", help="Column of the values to forecast."))):
+        function = decorate(function)
+    return function
+
+
+def _network_options(network: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options of one network."""
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name, found in reversed(options.NETWORK_OPTIONS.items()):
+            if network in found.defaults:
+                function = options._network_option(name, found)(function)
+        return function
+
+    return decorate
+
+
+# ---- Training -----------------------------------------------------------------------------------------------------
+
+
+@click.command("train-lstm", cls=options.Command, short_help="Train a recurrent net on texts or series.")
+@options.table
+@_task_options
+@_network_options("lstm")
+@options.training
+@options.run
+def train_lstm(**values: Any) -> None:
+    """Train a recurrent network (LSTM, GRU or plain) on texts or series, from random weights.
+
+    TABLE is a CSV. To classify: a column text, or series in any of their forms, and a column label. To tag: the columns
+    tokens and tags. To forecast: value[,time][,series], a row a time step. For a language model: a column text.
+    """
+    _train("lstm", values)
+
+
+@click.command("train-transformer", cls=options.Command, short_help="Train a transformer on texts or series.")
+@options.table
+@_task_options
+@_network_options("transformer")
+@options.training
+@options.run
+def train_transformer(**values: Any) -> None:
+    """Train a transformer on texts or series, from random weights.
+
+    TABLE is a CSV. To classify: a column text, or series in any of their forms, and a column label. To tag: the columns
+    tokens and tags. To forecast: value[,time][,series], a row a time step. For a language model: a column text.
+    """
+    _train("transformer", values)
+
+
+def _train(network: str, values: dict[str, Any]) -> None:
+    task = values.pop("task")
+    own = {name: values.pop(name) for name in OF_TASKS}
+    values |= {"backbone": network, "weights": "none"}
+    of_classes = {name: values.pop(name) for name in ("pretrain_epochs", "unfreeze")}
+    if task == "classify":
+        recipes.train(f"train_{network}", values, task=task, **of_classes)
+        return
+    from toolkit.training import run_folders
+
+    settings = options.settings(values)
+    run_folders.check(values["output"], resume=values["resume"])
+    quiet_tensorflow.load()
+    from toolkit.sequences import reports, tasks
+    from toolkit.training.devices import strategy
+
+    strategy(settings.devices)
+    table = tasks.read(task, values["table"], {**values, **own})
+    of_task = {name: own[name] for name in ("horizon", "lags", "season")} if task == "forecast" else {}
+    report = importlib.import_module(f"recipes.train_{network}").run(
+        table, output=values["output"], settings=settings, task=task, resume=values["resume"], **of_task)
+    click.echo(json.dumps(report) if values["as_json"] else reports.text(report))
+
+
+def repeat(run: str, params: dict[str, Any], output: str) -> None:
+    """Does again what a finished run of a task did; as ``recipes.repeat``.
+
+    Args:
+        run: its folder, for messages.
+        params: its ``params.json``.
+        output: the new folder.
+
+    Raises:
+        ToolkitError: if its data are no longer the same.
+    """
+    quiet_tensorflow.load()
+    from toolkit.sequences import tasks
+    from toolkit.training import Settings
+
+    shared = {name: value for name, value in params["options"].items() if name in options.FIELDS}
+    own = {name: value for name, value in params["options"].items() if name not in shared}
+    table = tasks.read(own["task"], params["table"]["source"], params["table"])
+    if table.fingerprint != params["fingerprint"]:
+        raise ToolkitError(f"The data have changed since {run} was made ({table.source}), so its numbers cannot "
+                           f"repeat: restore them, or begin a new run.")
+    importlib.import_module(f"recipes.{params['recipe']}").run(table, output=output, settings=Settings(**shared), **own)
+
+
+# ---- New text -----------------------------------------------------------------------------------------------------
+
+
+@click.command("generate", cls=options.Command, short_help="Write text with a language model.")
+@click.argument("run")
+@options.option("--prompt", family=_RUN, default="", help="How the text begins.", show_default="nothing")
+@options.option("--length", family=_RUN, type=click.IntRange(1, 100_000), metavar="N", default=200,
+                help="Tokens to write: characters or words, as the model has them.")
+@options.option("--temperature", family=_RUN, type=click.FloatRange(0, 100), metavar="X", default=1.0,
+                help="Below 1 the probable becomes more probable; 0 takes the most probable token.")
+@options.option("--seed", family=_RUN, type=options.SEEDS, metavar="N", default=0, help="Of the draws.")
+@options.as_json
+def generate(run: str, prompt: str, length: int, temperature: float, seed: int, as_json: bool) -> None:
+    """Write text with a language model, a token at a time.
+
+    RUN is the folder of a run of train-lstm or train-transformer with --task language-model.
+    """
+    if not os.path.isfile(os.path.join(run, "report.json")):
+        raise ToolkitError(f"{run} is not the folder of a finished run: it holds no report.json. Correct the path, or "
+                           f"finish the run with --resume.")
+    quiet_tensorflow.load()
+    from toolkit.sequences import generation
+
+    text = generation.generate(generation.load(run), prompt=prompt, length=length, temperature=temperature, seed=seed)
+    click.echo(json.dumps({"run": run, "prompt": prompt, "length": length, "temperature": temperature, "seed": seed,
+                           "text": text}) if as_json else text)
+
+
+COMMANDS = (train_lstm, train_transformer, generate)

@@ -1,0 +1,1 @@
+"""Tasks on sequences that give more than one answer a row: tags of tokens, forecasts, the next token, and new text."""

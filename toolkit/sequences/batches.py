@@ -1,0 +1,90 @@
+"""Rows of different lengths as padded batches, of like lengths together.
+
+A pass shuffles the rows, sorts windows of 50 batches by length, and shuffles the batches; all of it is a function of
+the seed and the number of the step, so that a run that was stopped goes on with the batch that it would have had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+WINDOW = 50  # batches that are sorted by length together
+MULTIPLE = 8  # lengths are rounded up to it, so that few graphs and buffers are needed
+_STREAM = 3
+
+Rows = Sequence[np.ndarray]
+
+
+def order(lengths: np.ndarray, batch_size: int, *, seed: int, number: int) -> list[np.ndarray]:
+    """The batches of a pass: positions of rows; the rows that are left over when batches are full come another time.
+
+    Args:
+        lengths: (n,) of the rows.
+        batch_size: rows a batch; all n where they are fewer.
+        seed: of the order.
+        number: of the pass, from 0.
+
+    Example:
+        >>> [sorted(batch.tolist()) for batch in order(np.array([9, 1, 8, 2]), 2, seed=0, number=0)]
+        [[0, 2], [1, 3]]
+    """
+    random = np.random.default_rng([seed, _STREAM, number])
+    rows, batch_size = random.permutation(len(lengths)), min(batch_size, len(lengths))
+    batches = []
+    for start in range(0, len(rows), WINDOW * batch_size):
+        window = rows[start:start + WINDOW * batch_size]
+        window = window[np.argsort(lengths[window], kind="stable")]
+        batches += [window[i:i + batch_size] for i in range(0, len(window) - batch_size + 1, batch_size)]
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def padded(rows: Rows) -> np.ndarray:
+    """Rows (T_i,) or (T_i, F) side by side, (B, T) or (B, T, F), with zeros after their ends.
+
+    Example:
+        >>> padded([np.array([1, 2]), np.array([3])]).tolist()
+        [[1, 2, 0, 0, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0, 0, 0]]
+    """
+    length = -(-max(map(len, rows)) // MULTIPLE) * MULTIPLE
+    found = np.zeros((len(rows), length, *rows[0].shape[1:]), rows[0].dtype)
+    for number, row in enumerate(rows):
+        found[number, :len(row)] = row
+    return found
+
+
+def training(inputs: Rows, targets: Rows, *, batch_size: int, seed: int) -> Callable[[int], tf.data.Dataset]:
+    """First step -> endless batches (inputs (B, T), targets (B, T), weights (B, T): 0 at padding).
+
+    Args:
+        inputs: n rows of token numbers from 1.
+        targets: n rows of class numbers, as long.
+        batch_size: rows a step.
+        seed: of the order.
+    """
+    lengths = np.array([len(row) for row in inputs])
+
+    def stream(first_step: int) -> Iterator[tuple[np.ndarray, ...]]:
+        per_pass = len(order(lengths, batch_size, seed=seed, number=0))
+        number, skipped = divmod(first_step, per_pass)
+        while True:
+            for rows in order(lengths, batch_size, seed=seed, number=number)[skipped:]:
+                tokens = padded([inputs[i] for i in rows])
+                yield (tokens.astype(np.int32), padded([targets[i] for i in rows]).astype(np.int32),
+                       (np.arange(tokens.shape[1]) < lengths[rows][:, None]).astype(np.float32))
+            number, skipped = number + 1, 0
+
+    signature = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.int32),
+                 tf.TensorSpec((None, None), tf.float32))
+    return lambda first_step: tf.data.Dataset.from_generator(
+        lambda: stream(int(first_step)), output_signature=signature).prefetch(2)
+
+
+def evaluation(inputs: Rows, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(positions of rows, their padded inputs), rows of like lengths together, each once."""
+    shortest_first = np.argsort([len(row) for row in inputs], kind="stable")
+    for start in range(0, len(inputs), batch_size):
+        rows = shortest_first[start:start + batch_size]
+        yield rows, padded([inputs[i] for i in rows])

@@ -1,0 +1,55 @@
+r"""The plain forecasts that a network has to beat.
+
+Each takes the L values before an origin, (k, L), and gives the H after it, (k, H): the last value again; the value one
+season before; and linear autoregression,
+
+.. math:: \hat y_{t+h} = y_t + a_h + \sum_{l=1}^{L} b_{hl} \, y_{t-l+1}, \qquad h = 1..H,
+
+fitted to the training windows by ridge regression, whose strength leave-one-out chooses.
+
+References:
+    Hyndman and Athanasopoulos 2021, Forecasting: principles and practice, chapter 5.2, https://otexts.com/fpp3/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+Forecaster = Callable[[np.ndarray], np.ndarray]
+
+STRENGTHS = tuple(10.0 ** exponent for exponent in range(-4, 4))
+
+
+def last_value(horizon: int) -> Forecaster:
+    """The last value, ``horizon`` times.
+
+    Example:
+        >>> last_value(2)(np.array([[1.0, 3.0]])).tolist()
+        [[3.0, 3.0]]
+    """
+    return lambda known: np.repeat(known[:, -1:], horizon, axis=1)
+
+
+def seasonal_naive(horizon: int, season: int) -> Forecaster:
+    """The value one season before, of a season of at most L steps.
+
+    Example:
+        >>> seasonal_naive(3, 2)(np.array([[5.0, 1.0, 2.0]])).tolist()
+        [[1.0, 2.0, 1.0]]
+    """
+    return lambda known: known[:, [known.shape[1] - season + step % season for step in range(horizon)]]
+
+
+def linear_autoregression(known: np.ndarray, wanted: np.ndarray) -> Forecaster:
+    """Ridge regression on the known values.
+
+    Args:
+        known: (k, L) of the training windows.
+        wanted: (k, H), none missing.
+    """
+    from sklearn.linear_model import RidgeCV
+
+    model = RidgeCV(alphas=STRENGTHS).fit(known, wanted - known[:, -1:])
+    return lambda given: model.predict(given).reshape(len(given), -1) + given[:, -1:]

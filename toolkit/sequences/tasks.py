@@ -1,0 +1,39 @@
+"""Which table each task takes whose rows have more than one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolkit.sequences import language_models
+from toolkit.tables import Table, read_table, tagged_texts, time_series
+from toolkit.tables.tagged_texts import TaggedTexts
+from toolkit.tables.time_series import TimeSeries
+
+TASKS = ("tag", "forecast", "language-model")
+ARGUMENTS = {
+    "tag": ("tokens_column", "tags_column", "split_column", "group_column", "split_seed"),
+    "forecast": ("value_column", "series_column", "time_column"),
+    "language-model": ("text_column", "split_column", "group_column", "split_seed", "on_bad_image"),
+}
+"""What each reader is told besides its source."""
+
+
+def read(task: str, source: str, values: Mapping[str, Any]) -> TaggedTexts | TimeSeries | Table:
+    """The table of a task.
+
+    Args:
+        task: one of ``TASKS``.
+        source: the file.
+        values: by name of option; those that the reader does not know are left alone.
+
+    Raises:
+        ToolkitError: the table cannot be used.
+    """
+    own = {name: values[name] for name in ARGUMENTS[task] if name in values}
+    if task == "tag":
+        return tagged_texts.read(source, **own)
+    if task == "forecast":
+        return time_series.read(source, **own)
+    found = read_table(source, kind="text", label_column=None, require_labels=False, **own)
+    return language_models.with_splits(found, own.get("split_seed", 0))
