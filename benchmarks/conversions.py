@@ -78,12 +78,12 @@ def measure(name: str, weights: str, goldens: Path) -> dict[str, float]:
 
 def write(name: str, folder: Path) -> list[Path]:
     """The checkpoint of a case in both kinds of file."""
-    from toolkit.models import backbones, layers
+    from toolkit.models import backbones, layers, own_networks
 
     case, writers = INPUTS["CASES"][name], runpy.run_path(str(TESTS / "checkpoint_writers.py"))
     with layers.zeros_at_first():
         model = backbones.build(case.backbone, "none", case.image_size, include_top=True, **case.options)
-    counterparts = backbones._COUNTERPARTS[case.backbone](case.telling_names)
+    counterparts = own_networks.COUNTERPARTS[case.backbone](case.telling_names)
     tensors = INPUTS["seeded"](INPUTS["torch_shapes"](backbones.network(model), counterparts))
     paths = [folder / f"{name}.safetensors", folder / f"{name}.pth"]
     with open(paths[0], "wb") as file:

@@ -2,11 +2,11 @@
 
 A row of the table is a baseline on a space (pixels, HOG descriptors, n-grams of texts, values of series, frozen
 features) or a recipe with its options. It is done once for every seed, which draws weights, batches, splits that the
-table does not name, and the few labels; what depends on no seed is done once. Each is a process of its own, so that its time and memory are its own, and one that
-fails becomes a line of the table. Fitting and every choice happen on training and validation rows; the labelled test
-rows are predicted once. What is done stays in ``rows/<row>/seed-<k>/``, and a benchmark that was stopped continues with
-what is missing; more rows and more seeds may be asked for then. Unlabelled rows are seen by the recipes that learn
-from them, and by no other row.
+table does not name, and the few labels; what depends on no seed is done once. Each is a process of its own, so that its
+time and memory are its own, and one that fails becomes a line of the table. Fitting and every choice happen on training
+and validation rows; the labelled test rows are predicted once. What is done stays in ``rows/<row>/seed-<k>/``, and a
+benchmark that was stopped continues with what is missing; more rows and more seeds may be asked for then. Unlabelled
+rows are seen by the recipes that learn from them, and by no other row.
 
 References:
     Demsar 2006 (what to report, which tests), https://www.jmlr.org/papers/v7/demsar06a.html

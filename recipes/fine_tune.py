@@ -135,7 +135,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), un
     """Fine-tunes a network on the labelled training rows and writes a run folder.
 
     Args:
-        table: of images, with labelled training rows.
+        table: with labelled training rows.
         output: the new run folder.
         settings: everything else about training.
         unfreeze: one of ``UNFREEZE``; see ``compile_member``.
@@ -212,7 +212,8 @@ def classify(table: Table, folder: run_folders.RunFolder, settings: Settings, *,
     classifier = classifiers.assemble(members, preprocessing, test_views=settings.test_views)
     classifiers.save(classifier, folder.path / "model.keras", table.class_names)
     probabilities = prediction.predict(classifier, table)
-    training = {"rows": len(table.labelled("train")), **backbones.facts(backbone),
+    cut = inputs.num_cut(table, preprocessing)
+    training = {"rows": len(table.labelled("train")), **backbones.facts(backbone), **({"rows_cut": cut} if cut else {}),
                 "unfreeze": unfreeze, **({"mirrored": mirrored} if table.kind == "image" else {}),
                 "epochs": history[-1]["epoch"], "chosen_epochs": [r["epoch"] for r in history if r["chosen"]],
                 "learning_rate": found.learning_rate, "label_smoothing": found.label_smoothing,

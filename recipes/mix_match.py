@@ -131,8 +131,8 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), st
             all that says how a network is trained, but epochs, layer-wise freezing, interpolation and members.
         steps: of gradient, for the method and for its control; None: 1,000 in feature space, 1,500 in pixel space.
         strong_copies: in feature space, strongly changed copies of each row; 0: the weak copy stands for them.
-        scales: in feature space, 2: each image is also looked at at five sevenths of its size; 1, and texts and
-            series: once.
+        scales: in feature space, 2: each image, no text nor series, is also looked at at five sevenths of its size; 1:
+            once.
         space: ``"features"``, ``"pixels"``, or ``"both"``: first the one, then from there the other.
         per_label: in pixel space, unlabelled images a labelled one in each batch.
         unlabelled_weight: lambda in pixel space; in feature space it is chosen.

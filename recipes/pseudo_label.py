@@ -53,6 +53,7 @@ RAMP = 0.7  # of the rounds, until the full coverage is taken
 FIRST_TEMPERATURE, TEMPERATURE = 0.5, 2.0  # of logistic regression on few rows, and of the discriminant
 CONTROLS = [{"strength": 3.0}]  # one candidate each: few labels cannot choose
 ROUNDS = [{"coverage": 1.0, "shrinkage": 0.2, "label_weight": 10.0}]
+ON_SEQUENCES = [{"coverage": 1.0, "shrinkage": 0.5, "label_weight": 50.0}]  # whose classes are no clusters of features
 
 LABELLED_BATCH, UNLABELLED_BATCH = 32, 256
 STEPS = 1500
@@ -253,8 +254,8 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
         targets: of the rounds, ``"hard"`` or ``"soft"``.
         rounds: of self-training.
         strong_copies: in feature space, strongly changed copies of each row; 0 is none.
-        scales: in feature space, 2: each image is also looked at at five sevenths of its size; 1, and texts and
-            series: once.
+        scales: in feature space, 2: each image, no text nor series, is also looked at at five sevenths of its size; 1:
+            once.
         space: ``"features"``, ``"pixels"``, or ``"both"``: first the one, then from there the other.
         steps: of gradient, for Lee's method and in pixel space; None: 1,500.
         per_label: in pixel space, unlabelled images a labelled one in each batch; None: 3, and 8 for Lee's method.
@@ -272,12 +273,13 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
             raise ToolkitError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}.")
     own = {"method": method, "targets": targets, "rounds": rounds, "strong_copies": strong_copies}
     of_pixels = {"per_label": per_label, "unlabelled_weight": unlabelled_weight}
+    usual = ROUNDS if table.kind == "image" else ON_SEQUENCES
 
     def on_features() -> feature_runs.Recipe:
         learner = partial(lee, steps=steps or STEPS) if method == "lee" else partial(in_rounds, rounds=rounds,
                                                                                       targets=targets)
         return feature_runs.Recipe(
-            title="pseudo-label", method=learner, candidates=LEE if method == "lee" else ROUNDS, control=labels_only,
+            title="pseudo-label", method=learner, candidates=LEE if method == "lee" else usual, control=labels_only,
             control_candidates=CONTROLS, strong_copies=strong_copies,
             facts={"method": method, **({} if method == "lee" else {"rounds": rounds, "targets": targets})})
 

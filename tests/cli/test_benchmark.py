@@ -12,6 +12,7 @@ from click.testing import Result
 from recipes import benchmark_work
 from toolkit import ToolkitError
 from toolkit.cli import benchmark as command
+from toolkit.evaluation.baselines import rocket
 from toolkit.training import Settings
 
 pytestmark = pytest.mark.contract
@@ -39,6 +40,12 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     ("Gaussian-SVM@hog", "Gaussian SVM on HOG", "Gaussian SVM", "hog"),
     ("boosted-stumps@features", "boosted stumps on frozen features", "boosted stumps", "features"),
     ("majority-class", "majority class", "majority class", "pixels"),
+    ("logistic-regression@ngrams", "logistic regression on n-grams", "logistic regression", "ngrams"),
+    ("naive-bayes-logistic-regression@ngrams", "naive Bayes logistic regression on n-grams",
+     "naive Bayes logistic regression", "ngrams"),
+    ("nearest-neighbours@series", "nearest neighbours on values", "nearest neighbours", "series"),
+    ("dynamic-time-warping@series", "dynamic time warping", "dynamic time warping", "series"),
+    ("minirocket@series", "MiniRocket", "MiniRocket", "series"),
     ("my SVM=linear-svm@pixels", "my SVM", "linear SVM", "pixels")])
 def test_rows_that_are_baselines(spec: str, name: str, method: str, space: str) -> None:
     row = command.row(spec, Settings(seed=4))
@@ -54,6 +61,29 @@ def test_rows_that_are_commands() -> None:
     assert row.settings.backbone_options == {"hidden": [256, 128]}
     assert command.row(spec, Settings()).name == spec
     assert command.row("a=linear-probe --devices=cpu:2", Settings(devices="cpu")).settings.devices == "cpu:2"
+
+
+def test_rows_that_are_networks_on_sequences() -> None:
+    row = command.row("train-lstm --units 8 --epochs 2", Settings(seed=4), ["--backbone", "mlp", "--weights", "none"])
+    assert (row.recipe, row.kind, row.settings.backbone, row.settings.weights) == ("train_lstm", "network", "lstm",
+                                                                                  "none")
+    assert row.options["task"] == "classify" and row.settings.seed == 4 and "horizon" not in row.options
+    with pytest.raises(click.BadParameter, match="compares classifiers"):
+        command.row("train-transformer --task tag", Settings())
+
+
+def test_rows_of_texts(toolkit: Toolkit, here: None, tmp_path: Path) -> None:
+    lines = [f"{'good' if number % 2 else 'bad'} film number {number},{'yes' if number % 2 else 'no'},"
+             f"{'test' if number % 5 == 0 else 'train'}" for number in range(60)]
+    (tmp_path / "texts.csv").write_text("text,label,split\n" + "\n".join(lines) + "\n")
+    done = toolkit("benchmark", str(tmp_path / "texts.csv"), "--output", str(tmp_path / "run"), "--row", "lda@ngrams",
+                   "--json")
+    assert done.exit_code == 0, done.output
+    rows = {row["name"]: row["error"] for row in json.loads(done.stdout)["rows"]}
+    assert list(rows) == ["majority class", "logistic regression on n-grams", "LDA on n-grams"]
+    assert rows["logistic regression on n-grams"] == 0 < rows["majority class"]
+    refused = toolkit("benchmark", str(tmp_path / "texts.csv"), "--output", str(tmp_path / "no"), "--row", "lda@pixels")
+    assert refused.exit_code == 1 and "LDA on pixels" in refused.stderr and "METHOD@ngrams" in refused.stderr
 
 
 def test_a_command_that_names_no_backbone_takes_that_of_the_benchmark() -> None:
@@ -125,11 +155,10 @@ def test_what_cannot_be_used_is_refused_before_anything_is_read(tmp_path: Path, 
     assert not (tmp_path / "run").exists()
 
 
-def test_all_baselines_and_the_default_rows_have_names_of_their_own() -> None:
-    from toolkit.cli import main
-
-    context = main.commands["benchmark"].make_context("benchmark", ["t.csv", "--output", "x", "--all-baselines"])
-    rows = command._rows(context, {name: value for name, value in context.params.items()})
-    names = [row.name for row in rows]
-    assert names[0] == "majority class" and names[5:7] == ["linear-probe", "fine-tune"]
-    assert len(names) == len(set(names)) == 1 + 3 * 8 + 2
+@pytest.mark.parametrize(("kind", "networks", "count"), [
+    ("image", ["linear-probe", "fine-tune"], 1 + 3 * 9 + 2), ("text", ["fine-tune"], 1 + 2 * 9 + 1 + 1),
+    ("series", ["fine-tune"], 1 + 2 * 9 + 1 + rocket.is_installed() + 1)])
+def test_all_baselines_and_the_default_rows_have_names_of_their_own(kind: str, networks: list[str], count: int) -> None:
+    names = [row.name for row in command._completed([], Settings(), kind, all_baselines=True)]
+    assert names[0] == "majority class" and [name for name in names if "-" in name and " " not in name] == networks
+    assert len(names) == len(set(names)) == count

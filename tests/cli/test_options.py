@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from toolkit import ToolkitError, __version__
-from toolkit.cli import main, options, recipes
+from toolkit.cli import main, network_options, options, recipes
 from toolkit.training.settings import CHOICES, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -83,13 +83,17 @@ def test_table_options_have_the_defaults_of_read_table() -> None:
 
 
 def test_network_options_are_those_of_the_networks() -> None:
-    from toolkit.models import backbones, layers
+    from toolkit.models import layers, own_networks, sequence_backbones
 
     declared = {name: {option: network.defaults[name] for option, network in options.NETWORK_OPTIONS.items()
-                       if name in network.defaults} for name in options.OWN_NETWORKS}
+                       if name in network.defaults} for name in network_options.OWN_NETWORKS}
     assert declared == {name: {parameter.name: parameter.default for parameter in
                                list(inspect.signature(graph).parameters.values())[1:]}
-                        for name, graph in backbones._GRAPHS.items()}
+                        for name, graph in own_networks.GRAPHS.items()}
+    for name, graph in sequence_backbones.GRAPHS.items():
+        own = {parameter.name: parameter.default for parameter in list(inspect.signature(graph).parameters.values())[2:]
+               if parameter.name != "causal"}
+        assert own == {option: options.NETWORK_OPTIONS[option].defaults[name] for option in own}
     assert list(options.NETWORK_OPTIONS["activation"].type.choices) == list(layers.ACTIVATIONS)
     assert list(options.NETWORK_OPTIONS["initialiser"].type.choices) == list(layers.INITIALISERS)
 
@@ -128,7 +132,7 @@ def test_a_backbone_may_be_a_directory_known_from_any_folder(tmp_path: Path, mon
 
 @pytest.mark.parametrize(("values", "sentence"), [
     ({"network_hidden": [8]}, "--hidden belongs to mlp, alexnet_torchvision, vgg11, vgg16, not to"),
-    ({"network_dropout": 0.1, "backbone": "resnet18"}, "--network-dropout belongs to small_cnn, mlp, alexnet, "),
+    ({"network_dropout": 0.1, "backbone": "resnet18"}, "--network-dropout belongs to small_cnn, mlp, "),
     ({"network_batch_normalisation": True}, "--batch-normalisation belongs to small_cnn, mlp, not"),
     ({"network_groups": 1, "backbone": "mlp"}, "--groups belongs to alexnet, not to mlp"),
     ({"backbone": "efficientnet_light0"}, "did you mean efficientnet_lite0"),
@@ -155,10 +159,28 @@ def test_missing_arguments_end_with_2(arguments: list[str]) -> None:
 
 
 def test_numbers_with_commas() -> None:
-    convert = options.Integers().convert
+    convert = network_options.Integers().convert
     assert convert("256,128", None, None) == [256, 128] and convert([8], None, None) == [8]
 
 
 def test_an_undocumented_package_still_has_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "Settings", SimpleNamespace(__doc__=None))  # python -OO
     assert options.documented("epochs") == (".", "")
+
+
+@pytest.mark.parametrize("command", [
+    ("rank-backbones",), ("pretrain-autoencoder", "--output", "DIR")])
+def test_commands_on_images_refuse_texts(command: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("text,label\na,x\nb,y\n")
+    name, *rest = command
+    words = [name, str(tmp_path / "texts.csv"), *(str(tmp_path / "run") if word == "DIR" else word for word in rest)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1 and "holds rows of kind text, and this command looks at images alone" in result.stderr
+
+
+def test_every_column_of_a_table_has_its_option() -> None:
+    from toolkit.tables import read_table
+
+    columns = {name for name in inspect.signature(read_table).parameters if name.endswith("_column")}
+    given = {parameter.name for parameter in main.commands["fine-tune"].params}
+    assert columns <= given and columns <= set(options.TABLE_ARGUMENTS)

@@ -158,6 +158,7 @@ def test_an_error_of_several_lines_is_printed_as_one(monkeypatch: pytest.MonkeyP
 def test_the_commands_stand_in_the_order_of_use() -> None:
     assert list(main.commands) == [
         "fine-tune", "linear-probe", "spread-labels", "pseudo-label", "fix-match", "mean-teacher",
-        "virtual-adversarial", "mix-match", "pretrain-autoencoder", "encode", "find-similar", "denoise", "benchmark",
-        "learning-curve", "evaluate", "predict", "compare", "rerun", "show", "rank-backbones", "backbones", "doctor"]
+        "virtual-adversarial", "mix-match", "pretrain-autoencoder", "encode", "find-similar", "denoise", "train-lstm",
+        "train-transformer", "generate", "benchmark", "learning-curve", "evaluate", "predict", "compare", "rerun", "show",
+        "rank-backbones", "backbones", "doctor", "launch"]
     assert main.list_commands(None) == list(main.commands)

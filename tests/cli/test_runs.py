@@ -182,3 +182,28 @@ def test_a_broken_pipe_is_quiet() -> None:
                           stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.contract
+def test_a_run_on_texts_is_evaluated_and_predicts(tmp_path: Path, toolkit: Toolkit) -> None:
+    words = {"yes": "good fun great", "no": "bad dull poor"}
+    rows = [f"{words[label].split()[number % 3]} film {number},{label},{'train' if number < 16 else 'test'}"
+            for number in range(24) for label in words]
+    (tmp_path / "texts.csv").write_text("text,label,split\n" + "\n".join(rows) + "\n")
+    run = tmp_path / "run"
+    trained = toolkit("fine-tune", tmp_path / "texts.csv", "--output", run, "--backbone", "text_cnn", "--weights",
+                      "none", "--epochs", 1, "--batch-size", 8, "--json")
+    assert trained.exit_code == 0, trained.stderr
+    report = json.loads(trained.stdout)
+    assert report["data"]["kind"] == "text" and "logistic regression on n-grams" in report["verdict"]["sentence"]
+    evaluated = json.loads(toolkit("evaluate", run, tmp_path / "texts.csv", "--json").stdout)
+    assert evaluated["test"] == report["test"]
+    (tmp_path / "new.csv").write_text('text\n"a good, long\n\nfilm"\n""\nbad\n')
+    found = lines(toolkit("predict", run, tmp_path / "new.csv").stdout)
+    assert [(row["row"], row["input"], row["status"]) for row in found] == [
+        ("1", "a good, long film", "ok"), ("2", "", "rejected"), ("3", "bad", "ok")]
+    (tmp_path / "series.csv").write_text("values\n1 2 3\n")
+    refused = toolkit("predict", run, tmp_path / "series.csv")
+    assert refused.exit_code == 1 and "no column 'text'" in refused.stderr
+    refused = toolkit("predict", run, tmp_path / "series.csv", "--kind", "series")
+    assert refused.exit_code == 1 and "was trained on rows of kind text" in refused.stderr

@@ -20,6 +20,7 @@ def test_help_answers(toolkit: Callable[..., Result], command: str) -> None:
         ("tokens,tags\na b,N\n", ("--task", "tag"), "row 1: 2 tokens, but 1 tag"),
         ("value\n1\n2\n3\n", ("--task", "forecast"), "has 3 steps"),
         ("value\n1\n2\n3\n", ("--task", "forecast", "--lags", "4", "--season", "12"), "season is 12, but only 4 lags"),
+        ("value\n1\n2\n3\n", ("--task", "forecast", "--members", "3"), "--members is for --task classify"),
         ("text\nabc\n", ("--task", "language-model"), "no training rows"),
     ],
 )

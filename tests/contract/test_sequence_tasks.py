@@ -1,4 +1,4 @@
-"""What runs of tag, forecast and language-model must keep: files, scores, resume to the bit, models that stand alone."""
+"""What runs of tag, forecast and language-model must keep: files, scores, resume to the bit, models alone."""
 
 import csv
 import dataclasses
@@ -11,9 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from sklearn import metrics
 
 from recipes import train_lstm, train_transformer
+from toolkit.cli import main
 from toolkit.sequences import generation, step_networks, tasks
 from toolkit.training import Settings, loop
 
@@ -60,7 +62,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A finished run of each task."""
     folder = tmp_path_factory.mktemp("tasks")
     for task in tasks.TASKS:
-        run(task, write(folder / f"{task}.csv", lines(task)), folder / task)
+        json.dumps(run(task, write(folder / f"{task}.csv", lines(task)), folder / task))  # as --json prints it
     return {task: folder / task for task in tasks.TASKS}
 
 
@@ -190,3 +192,29 @@ def test_the_transformer_runs_every_task(runs: dict[str, Path], task: str, tmp_p
     table = tasks.read(task, str(runs[task].parent / f"{task}.csv"), {})
     report = train_transformer.run(table, output=tmp_path / "run", settings=Settings(**settings), task=task, **own)
     assert report["recipe"].startswith("transformer")
+
+
+@pytest.mark.contract
+def test_predict_knows_tasks_and_evaluate_refuses(runs: dict[str, Path], tmp_path: Path) -> None:
+    for task in tasks.TASKS:
+        table = str(runs[task].parent / f"{task}.csv")
+        done = CliRunner().invoke(main, ["predict", str(runs[task]), table])
+        assert done.exit_code == 0, done.output
+        found = list(csv.DictReader(done.stdout.splitlines()))
+        if task == "forecast":
+            with (runs[task] / "forecasts.csv").open(newline="") as file:
+                ahead = [float(row["forecast"]) for row in csv.DictReader(file) if not row["value"]]
+            np.testing.assert_allclose([float(line["forecast"]) for line in found], ahead, atol=1e-4)
+        else:
+            assert [line["prediction"] for line in found][:3] == [line["prediction"] for line in
+                                                                  predictions(runs[task])][:3]
+        refused = CliRunner().invoke(main, ["evaluate", str(runs[task]), table])
+        assert refused.exit_code == 1 and f"a run with --task {task}" in refused.output
+
+
+@pytest.mark.contract
+@pytest.mark.slow
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_rerun_repeats_a_task(runs: dict[str, Path], task: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["rerun", str(runs[task]), "--output", str(tmp_path / "again")])
+    assert done.exit_code == 0 and "The numbers repeat" in done.output, done.output

@@ -62,9 +62,8 @@ def test_an_lstm_learns_and_stands_beside_its_controls(first: Path) -> None:
     assert report["training"]["preprocessing"]["max_length"] == 256
 
 
-@pytest.mark.parametrize("change", ["shuffled", "test_labels"])
-def test_neither_row_order_nor_test_labels_change_a_prediction(first: Path, tmp_path: Path, change: str) -> None:
-    other = read_table(write(tmp_path / "texts.csv", **{change: change == "shuffled"}))
+def test_neither_row_order_nor_test_labels_change_a_prediction(first: Path, tmp_path: Path) -> None:
+    other = read_table(write(tmp_path / "texts.csv", shuffled=True, test_labels=False))
     train_lstm.run(other, output=tmp_path / "run", settings=LSTM)
     pd.testing.assert_frame_equal(probabilities(tmp_path / "run"), probabilities(first), rtol=0, atol=0)
 
@@ -87,7 +86,8 @@ def test_a_pretrained_run_that_was_stopped_ends_as_one_that_was_not(table: Table
         with pytest.raises(KeyboardInterrupt):
             train_lstm.run(table, output=tmp_path / "stopped", settings=settings, pretrain_epochs=2, resume=True)
     train_lstm.run(table, output=tmp_path / "stopped", settings=settings, pretrain_epochs=2, resume=True)
-    pd.testing.assert_frame_equal(probabilities(tmp_path / "stopped"), probabilities(tmp_path / "whole"), rtol=0, atol=0)
+    stopped, never = probabilities(tmp_path / "stopped"), probabilities(tmp_path / "whole")
+    pd.testing.assert_frame_equal(stopped, never, rtol=0, atol=0)
 
 
 @pytest.mark.slow
@@ -112,8 +112,8 @@ def test_series_of_unequal_length_with_missing_values(tmp_path: Path) -> None:
         lines.append(f"{' '.join(words)},{'ab'[number % 2]},{'train' if number < 36 else 'test'}")
     (tmp_path / "series.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     table = read_table(tmp_path / "series.csv")
-    settings = Settings(backbone="series_fcn", weights="none", epochs=25, batch_size=16, devices="cpu",
-                        backbone_options={"filters": (8, 8)})
+    settings = Settings(backbone="series_fcn", weights="none", epochs=40, batch_size=16, devices="cpu",
+                        learning_rate=0.02, backbone_options={"filters": (8, 8)})
     report = fine_tune.run(table, output=tmp_path / "run", settings=settings)
     assert report["test"]["accuracy"] > 0.8
     model = keras.models.load_model(tmp_path / "run" / "model.keras", compile=False)

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from toolkit import ToolkitError, inputs
 from toolkit.inputs import sequences
-from toolkit.inputs.sequences import Augmentation, Order
-from toolkit.models import vocabularies
+from toolkit.inputs.sequences import Augmentation
+from toolkit.models import backbones, vocabularies
 from toolkit.tables import Table
 
 PLAIN = Augmentation()
@@ -74,6 +74,13 @@ def test_lengths_are_multiples_of_eight_and_cut(texts: Table, preprocessing: Any
     assert (batch.numpy() != 0).sum(axis=1).max() == 3
 
 
+def test_rows_that_are_cut_are_counted(texts: Table, series: Table) -> None:
+    layer = vocabularies.vectorizer(["word"])
+    assert inputs.num_cut(texts, backbones.TextPreprocessing(layer, 5)) == sum(len(text.split()) > 5 for text in TEXTS)
+    assert inputs.num_cut(texts, backbones.TextPreprocessing(layer, 0)) == 0
+    assert inputs.num_cut(series, backbones.SeriesPreprocessing(2, 10)) == 3  # of 11, 12 and 13 steps
+
+
 def test_a_text_without_tokens_is_a_row_of_padding(texts: Table, preprocessing: Any) -> None:
     table = _replaced(texts, inputs=np.array(["...", *TEXTS[1:]], object))
     batch, = inputs.evaluation_batches(table, np.array([0]), preprocessing=preprocessing, batch_size=1)
@@ -128,35 +135,6 @@ def test_examples_are_the_training_rows(texts: Table) -> None:
     splits = texts.splits.copy()
     splits[4:] = "test"
     assert inputs.examples(_replaced(texts, splits=splits)) == TEXTS[:4]
-
-
-# ---- Order --------------------------------------------------------------------------------------------------------
-
-
-def test_buckets_save_most_of_the_padding() -> None:
-    lengths = np.random.default_rng(0).integers(1, 100, 4000)
-
-    def padded(order: Order) -> int:
-        return sum(16 * max(lengths[row] for _, row in order.batch(step)) for step in range(250))
-
-    assert padded(Order(lengths, 16, 0)) < 1.05 * lengths.sum() < 0.6 * padded(Order(lengths, 16, 0, window_batches=1))
-
-
-def test_batches_of_a_window_come_in_no_order_of_length() -> None:
-    lengths = np.random.default_rng(0).integers(1, 100, 4000)
-    longest = [max(lengths[row] for _, row in Order(lengths, 16, 0).batch(step)) for step in range(50)]
-    assert abs(np.corrcoef(longest, range(50))[0, 1]) < 0.5
-
-
-def test_few_rows_are_not_sorted() -> None:
-    order = Order(np.arange(12), 4, 0)
-    assert [len(set(row for _, row in order.batch(step))) for step in range(3)] == [4, 4, 4]
-    assert {row for step in range(3) for _, row in order.batch(step)} == set(range(12))
-
-
-def test_the_order_depends_on_the_seed_alone() -> None:
-    lengths = np.random.default_rng(0).integers(1, 9, 600)
-    assert Order(lengths, 8, 1).batch(30) == Order(lengths, 8, 1).batch(30) != Order(lengths, 8, 2).batch(30)
 
 
 # ---- Augmentation -------------------------------------------------------------------------------------------------

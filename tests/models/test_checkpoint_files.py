@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from toolkit import ToolkitError
-from toolkit.models import backbones, checkpoint_files
+from toolkit.models import checkpoint_files, own_networks
 
 checkpoint_writers = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "checkpoint_writers.py")))
 TENSORS = {"w": np.arange(3, dtype="f4")}
@@ -118,7 +118,7 @@ def test_the_architecture_and_its_padding():
 
 
 def test_the_architectures_are_those_with_counterparts():
-    assert set(checkpoint_files.ARCHITECTURES) == set(backbones._COUNTERPARTS)
+    assert set(checkpoint_files.ARCHITECTURES) == set(own_networks.COUNTERPARTS)
 
 
 def test_the_preprocessing_nested_and_flat():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from toolkit.models import backbones, weights
-from toolkit.models.backbones import _COUNTERPARTS
+from toolkit.models.own_networks import COUNTERPARTS
 from toolkit.models.catalogue import ENTRIES
 
 INPUTS = runpy.run_path(str(Path(__file__).parent / "goldens" / "inputs.py"))
@@ -17,7 +17,7 @@ QUICK = {"resnet18", "resnet50", "efficientnet_b0", "mobilenetv3_small_100", "tf
 
 
 def counterparts(case):
-    return list(_COUNTERPARTS[case.backbone](case.telling_names))
+    return list(COUNTERPARTS[case.backbone](case.telling_names))
 
 
 def filled(case, goldens, **options):

@@ -181,8 +181,10 @@ def test_numbers_of_the_catalogue(name):
 
 @pytest.mark.parametrize(("name", "options", "message"), [
     ("text_cnn", {"heads": 3}, "has no option 'heads'"), ("lstm", {"cell": "lstn"}, "cell is 'lstn'"),
-    ("lstm", {"pooling": "median"}, "pooling is 'median'"), ("transformer", {"units": 6, "heads": 4}, "multiple of heads"),
-    ("series_fcn", {}, "reads series, and the rows are of kind text"), ("lstm", {"tokens": "signs"}, "tokens is 'signs'"),
+    ("lstm", {"pooling": "median"}, "pooling is 'median'"),
+    ("transformer", {"units": 6, "heads": 4}, "multiple of heads"),
+    ("series_fcn", {}, "reads series, and the rows are of kind text"),
+    ("lstm", {"tokens": "signs"}, "tokens is 'signs'"),
     ("text_cnn", {"filters": (2, 3)}, "one, or one a width"), ("lstm", {"embedding": "nowhere.txt"}, "cannot be read")])
 def test_refusals(name, options, message):
     with pytest.raises(ToolkitError, match=message):

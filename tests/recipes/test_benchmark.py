@@ -261,3 +261,17 @@ def test_only_rows_that_learn_from_unlabelled_rows_see_them(write: Callable[...,
     assert 0 <= rows["fix-match"]["labels_only_error"] <= 1 and rows["net"]["labels_only_error"] is None
     assert report["labels_only"] == "net"
     assert report["verdict"]["sentences"][1].startswith("Did the unlabelled rows help? Against net, which learns from")
+
+
+def test_a_learning_curve_of_series(here: list[str], tmp_path: Path) -> None:
+    random, labels = np.random.default_rng(0), np.arange(80) % 2
+    rows = [f"\"{' '.join(f'{value:.3f}' for value in random.normal(size=12) + 3 * label * (np.arange(12) > 5))}\","
+            f"{'ab'[label]},{'test' if row % 4 == 0 else 'train'}" for row, label in enumerate(labels)]
+    (tmp_path / "series.csv").write_text("values,label,split\n" + "\n".join(rows) + "\n")
+    report = learning_curve.run(read_table(tmp_path / "series.csv"), output=tmp_path / "curve", labels=(2, None),
+                                rows=[baseline("dynamic time warping", "series"), baseline("LDA", "series")], seeds=1)
+    errors = {row["name"]: [point["error"] for point in row["points"]] for row in report["rows"]}
+    assert list(errors) == ["majority class", "logistic regression on values", "dynamic time warping", "LDA on values"]
+    assert errors["LDA on values"][-1] < 0.2 and len(report["comparisons"]) > 0
+    with pytest.raises(ToolkitError, match="LDA on pixels.*METHOD@series or METHOD@features"):
+        benchmark.run(read_table(tmp_path / "series.csv"), output=tmp_path / "no", rows=[baseline("LDA", "pixels")])

@@ -40,7 +40,8 @@ def test_probability_by_hand() -> None:
 
 def test_held_out_rows_choose_the_order() -> None:
     random = np.random.default_rng(0)
-    far = [[int(token) for pair in random.integers(1, 4, (8,)) for token in (pair, 4, 5, pair)] + [0] for _ in range(60)]
+    far = [[int(token) for first in random.integers(1, 4, 8) for token in (first, 4, 5, first)] + [0]
+           for _ in range(60)]
     model = chosen(far[:50], far[50:], (1, 2, 4), num_tokens=6, start=0)
     assert model.order == 4  # the last of four tokens repeats the first
     assert chosen(far, [], (1, 2, 4), num_tokens=6, start=0).order == 2

@@ -24,7 +24,8 @@ ROWS = [np.arange(3, 5 + length, dtype=np.int32) for length in range(2, 14)]
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
     path = tmp_path_factory.mktemp("texts") / "texts.csv"
-    lines = [f"word{i % 5} and word{i % 7} {'more ' * (70 if i == 3 else 1)},{'' if i % 3 else 'ab'[i % 2]}" for i in range(20)]
+    lines = [f"word{i % 5} and word{i % 7} {'more ' * (70 if i == 3 else 1)},{'' if i % 3 else 'ab'[i % 2]}"
+             for i in range(20)]
     path.write_text("text,label,split\n" + "".join(f"{line},train\n" for line in lines) + "unseen words,a,test\n"
                     "!,,train\n", encoding="utf-8")
     return read_table(path)

@@ -35,7 +35,8 @@ def test_a_list_in_a_cell(cell, values):
     assert found.dtype == np.float32 and same(found, values)
 
 
-@pytest.mark.parametrize("cell", ["a b", "1 two", "[[1], [2, 3]]", "[[[1]]]", "1 inf", "1e39", "[[1, 2]", "[[{}]]"])
+@pytest.mark.parametrize("cell", ["a b", "1 two", "[[1], [2, 3]]", "[[[1]]]", "1 inf", "1e39", "[[1, 2]", "[[{}]]",
+                                  "[[1" + "0" * 400 + "]]"])
 def test_a_cell_that_holds_no_series(cell):
     with pytest.raises(series.NoSeries):
         series.of_cell(cell)
@@ -70,6 +71,11 @@ def test_channels_are_those_of_most_rows_in_any_order(write_csv):
         shuffled = random.Random(number).sample(rows, len(rows))
         table = read_table(write_csv(["values,label", *shuffled], f"{number}.csv"))
         assert table.channels == 2 and [row.input for row in table.rejected] == ["5"]
+
+
+def test_a_time_beside_lists_is_none_of_theirs(write_csv):
+    table = read_table(write_csv(["time,values,label", "monday,1 2,a", "monday,3,b"]))
+    assert contents(table) == {"1 2": [[1], [2]], "3": [[3]]}
 
 
 # ---- Wide ------------------------------------------------------------------------------------------------------------
@@ -169,7 +175,8 @@ def test_gaps_and_infinities_in_arrays(arrays):
     values[0, 3:], values[1], values[2, 0], values[3, 2] = NAN, NAN, NAN, np.inf
     path, _ = arrays(x_train=values, y_train=np.array([0, 1, 1, 1]))
     table = read_table(path)
-    assert [(row.input, row.reason) for row in table.rejected] == [("x_train[1]", "empty"), ("x_train[3]", "unreadable")]
+    assert [(row.input, row.reason) for row in table.rejected] == [
+        ("x_train[1]", "empty"), ("x_train[3]", "unreadable")]
     assert same(contents(table)["x_train[0]"], [[0], [1], [2]]) and np.isnan(contents(table)["x_train[2]"][0][0])
 
 
@@ -177,6 +184,9 @@ def test_arrays_in_doubt_are_images_or_refused(arrays):
     path, _ = arrays((8, 5, 5))
     with pytest.raises(TableError, match="neither whole numbers from 0 to 255.*--kind series"):
         read_table(path)
+    with pytest.raises(TableError, match="holds images, not inputs of kind text"):
+        read_table(arrays((8, 5), dtype=np.uint8, x_train=np.zeros((8, 5, 5), np.uint8),
+                          x_test=np.zeros((8, 5, 5), np.uint8))[0], kind="text")
     path, _ = arrays((8, 5, 3, 2))
     with pytest.raises(TableError, match=r"Expected numbers, x_train \(n, time\)"):
         read_table(path, kind="series")
@@ -228,6 +238,12 @@ def test_faults_of_ts_files(tmp_path, text, message):
     (tmp_path / "bad.ts").write_text(text)
     with pytest.raises(TableError, match=message):
         read_table(tmp_path / "bad.ts", require_labels=False if "holds" in message else True)
+
+
+def test_a_folder_of_class_folders_is_none_of_series(toy):
+    (toy / "cat").mkdir()
+    with pytest.raises(TableError, match="no image in a class folder"):
+        read_table(toy)
 
 
 def test_a_folder_of_several_sets(toy):

@@ -1,15 +1,20 @@
 """Tables of texts: which column, which rows, whatever stands in a cell."""
 
+import csv
 import hashlib
+import io
 import random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from toolkit.tables import TableError, read_table
 from toolkit.tables.texts import LONGEST_NAME, short
 
-ROWS = ['"good, very good",pos,train', "bad,neg,train", "so so,,train", '"a\n\n""quoted"" line",pos,test', "worse,neg,test"]
+ROWS = ['"good, very good",pos,train', "bad,neg,train", "so so,,train", '"a\n\n""quoted"" line",pos,test',
+        "worse,neg,test"]
 
 
 @pytest.fixture
@@ -45,6 +50,11 @@ def test_blank_texts_are_set_aside_and_counted(write_csv):
         read_table(write_csv(["text,label", " ,pos", " ,neg"], "blank.csv"))
 
 
+def test_a_single_column_keeps_its_blank_rows(write_csv):
+    table = read_table(write_csv(["text", "one", '""', "", '"\n"', "two"]), require_labels=False)
+    assert sorted(table.rows) == [1, 5] and [row.row for row in table.rejected] == [2, 4]  # the blank line is no row
+
+
 def test_a_text_of_a_megabyte_and_one_of_a_single_letter(write_csv):
     table = read_table(write_csv(["text,label", '"' + "word\n" * 200_000 + '",long', "x,short"]))
     assert sorted(table.sizes[:, 0]) == [1, 999_999]  # without the last line break
@@ -76,7 +86,7 @@ def test_equal_texts_are_noted_as_texts(write_csv):
 @pytest.mark.parametrize(("header", "options", "kind"), [
     ("text,label", {}, "text"), ("Text,Label", {}, "text"), ("review,label", {"text_column": "review"}, "text"),
     ("text,path,label", {"kind": "text"}, "text"), ("text,path,label", {"text_column": "text", "kind": "text"}, "text"),
-    ("text,time,label", {}, "text"), ("path,review,label", {"text_column": "review"}, "text")])
+    ("text,time,time,label", {}, "text"), ("path,review,label", {"text_column": "review"}, "text")])
 def test_the_kind_follows_from_the_columns(write_csv, header, options, kind):
     cells = [",".join("ab" if name != "label" else label for name in header.lower().split(",")) for label in "xy"]
     assert read_table(write_csv([header, *cells]), **options).kind == kind
@@ -105,7 +115,7 @@ def test_more_unlabelled_texts_join(write_csv, table):
     more = write_csv(["text,label", "bad,pos", "new,neg", '" ",neg', "worse,neg"], "more.csv")
     joined = read_table(table.source, unlabelled=[more])
     added = joined.select(np.flatnonzero(joined.origins != ""))
-    assert sorted(added.inputs) == ["new", "worse"] and set(added.labels) == {-1}  # not the training row; pools drop worse
+    assert sorted(added.inputs) == ["new", "worse"] and set(added.labels) == {-1}  # not the training row
     assert f"2 texts of {more} joined the unlabelled rows, without 1 copy of training texts." in joined.notes
     assert joined.rejected[0].origin == more
 
@@ -115,3 +125,49 @@ def test_short_names(text):
     name = short(text)
     assert len(name) <= LONGEST_NAME and "\n" not in name and name.endswith("…") == (len(" ".join(text.split())) > 200
                                                                                      or len(text) > 2000)
+
+
+# ---- Anything at all -------------------------------------------------------------------------------------------------
+
+CELLS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=30)
+
+
+@given(st.lists(st.tuples(CELLS, st.sampled_from(["a", "b", ""])), min_size=1, max_size=8))
+def test_every_cell_comes_back_or_is_set_aside(tmp_path_factory, rows):
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows([("text", "label"), *rows])
+    path = tmp_path_factory.mktemp("fuzz") / "texts.csv"
+    path.write_text(stream.getvalue(), encoding="utf-8", newline="")
+    try:
+        table = read_table(path, require_labels=False)
+    except TableError as error:
+        assert not any(text.strip() or label for text, label in rows) and "no rows" in str(error)
+        return
+    expected = {row: text.strip() for row, (text, label) in enumerate(rows, start=1) if text.strip() or label}
+    found = dict(zip(table.rows.tolist(), table.inputs)) | {row.row: "" for row in table.rejected}
+    assert found == expected
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_table_or_refused(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("fuzz") / "any.csv"
+    for header in (b"text,label\n", b"values,label\n", b"series,time,x,label\n", b"a,b,c,label\n", b""):
+        path.write_bytes(header + content)
+        for kind in (None, "text", "series"):
+            try:
+                table = read_table(path, kind=kind, require_labels=False)
+            except TableError as error:
+                assert "\n" not in str(error)
+                continue
+            assert len(table) + len(table.rejected) > 0
+
+
+@given(st.binary(max_size=100))
+def test_any_ts_file_is_a_table_or_refused(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("fuzz") / "any.ts"
+    for header in (b"@data\n", b"@data\n1,2:a\n", b"@classLabel false\n@data\n1:2:", b""):
+        path.write_bytes(header + content)
+        try:
+            read_table(path, require_labels=False)
+        except TableError as error:
+            assert "\n" not in str(error)

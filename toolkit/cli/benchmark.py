@@ -155,8 +155,9 @@ def _completed(rows: list["Row"], settings: "Settings", kind: str, all_baselines
     rows = rows or recipe.default_rows(settings, kind=kind)
     if all_baselines:
         names = {own.name for own in rows}
+        own = on_sequences.installed(on_sequences.OWN_METHODS.get(kind, ()))
         every = [recipe.baseline(method, space, settings) for space in SPACES_OF[kind]
-                 for method in (*METHODS, *(on_sequences.OWN_METHODS.get(kind, ()) if space != "features" else ()))]
+                 for method in (*METHODS, *(own if space != "features" else ()))]
         rows += [own for own in dict((own.name, own) for own in every).values() if own.name not in names]
     return recipe.with_controls(rows, settings, kind=kind)
 
@@ -230,7 +231,11 @@ def _recipe(spec: str, name: str, words: list[str], settings: "Settings", shared
     if any(word.partition("=")[0] == "--output" for word in words):
         raise _refusal(spec, "--output belongs to the whole benchmark.")
     context = _parsed(spec, command, words[1:])
-    if not _given(context, "backbone") and shared:
+    if "backbone" not in context.params:  # train-lstm and train-transformer have their own
+        if context.params["task"] != "classify":
+            raise _refusal(spec, "a benchmark compares classifiers: --task classify.")
+        context.params |= {"backbone": words[0].removeprefix("train-"), "weights": "none"}
+    elif not _given(context, "backbone") and shared:
         context = _parsed(spec, command, [*shared, *words[1:]])
     own = [f"--{option.replace('_', '-')}" for option in NOT_IN_A_ROW if _given(context, option)]
     if own:
@@ -238,7 +243,8 @@ def _recipe(spec: str, name: str, words: list[str], settings: "Settings", shared
     if not _given(context, "devices"):
         context.params["devices"] = settings.devices
     chosen = options.settings({**context.params, "seed": settings.seed})
-    not_its_own = {*options.FIELDS, *options.TABLE_ARGUMENTS, "table", "output", "resume", "as_json"}
+    not_its_own = {*options.FIELDS, *options.TABLE_ARGUMENTS, *sequences.OF_TASKS, "table", "output", "resume",
+                   "as_json"}
     left = {key: value for key, value in context.params.items()
             if key not in not_its_own and not key.startswith("network_")}
     return recipe.Row(name, recipe=words[0].replace("-", "_"), settings=chosen, options=left)

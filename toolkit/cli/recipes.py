@@ -27,7 +27,8 @@ UNFREEZE = ("probe-first", "all", "gradual", "head", "lora", "bias", "norm")
 def linear_probe(**values: Any) -> None:
     """Logistic regression on the frozen features of a pretrained network: seconds, and the control of all else.
 
-    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME.
+    TABLE is a CSV (path, text or values, and label[,split][,group]), a folder of class folders, a .npz or .ts file or
+    tfds:NAME.
     """
     train("linear_probe", values)
 
@@ -47,7 +48,8 @@ def linear_probe(**values: Any) -> None:
 def fine_tune(unfreeze: str, lora_rank: int, **values: Any) -> None:
     """Train a whole network on the labelled rows, starting from the linear probe.
 
-    TABLE is a CSV (path,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME.
+    TABLE is a CSV (path, text or values, and label[,split][,group]), a folder of class folders, a .npz or .ts file or
+    tfds:NAME.
     """
     train("fine_tune", values, unfreeze=unfreeze, lora_rank=lora_rank)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit import ToolkitError
-from toolkit.cli import options, quiet_tensorflow, recipes
+from toolkit.cli import options, quiet_tensorflow, recipes, sequences
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,7 @@ def evaluate(run: str, table: str, split: str, output: str | None, as_json: bool
 
     if output is not None:
         run_folders.check(output, resume=None)
+    sequences.refuse_tasks([run], "evaluate")
     model, found = _model_and_table(run, table, values)
     found, scored = _scored(found, split)
     probabilities = _predict(model, found)
@@ -73,8 +74,11 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, **values: Any
 
     if output is not None and os.path.lexists(output):
         raise ToolkitError(f"--output {output} exists already, and nothing is overwritten: choose another name.")
-    model, found = _model_and_table(run, inputs[0] if len(inputs) == 1 else list(inputs), values)
-    lines = files.prediction_lines(found, _predict(model, found))
+    if sequences.task_of(run) == "classify":
+        model, found = _model_and_table(run, inputs[0] if len(inputs) == 1 else list(inputs), values)
+        lines = files.prediction_lines(found, _predict(model, found))
+    else:
+        lines = sequences.prediction_lines(run, inputs, values)
     if output is None:
         _print_csv(lines)
     else:
@@ -158,6 +162,7 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
     """Compare finished runs on the test rows they share, each with the first, by paired tests."""
     from toolkit.evaluation import run_comparison
 
+    sequences.refuse_tasks(runs, "compare")
     result = run_comparison.compare_runs(runs)
     click.echo(json.dumps(result) if as_json else run_comparison.text(result))
 
@@ -224,7 +229,7 @@ def backbones(as_json: bool) -> None:
         click.echo(json.dumps(found))
         return
     rows = [["name", "size", "features", "parameters", "weights", "present", "note"]]
-    rows += [[row["name"], str(row["image_size"]), f"{row['num_features']:,}", f"{row['num_parameters']:,}",
+    rows += [[row["name"], str(row["image_size"] or "-"), f"{row['num_features']:,}", f"{row['num_parameters']:,}",
               row["weights"], "yes" if row["present"] else "no", row["note"]] for row in found]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     for row in rows:

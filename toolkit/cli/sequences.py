@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -134,6 +134,55 @@ def repeat(run: str, params: dict[str, Any], output: str) -> None:
         raise ToolkitError(f"The data have changed since {run} was made ({table.source}), so its numbers cannot "
                            f"repeat: restore them, or begin a new run.")
     importlib.import_module(f"recipes.{params['recipe']}").run(table, output=output, settings=Settings(**shared), **own)
+
+
+# ---- Finished runs ------------------------------------------------------------------------------------------------
+
+
+def task_of(run: str) -> str:
+    """The task of a finished run, "classify" where it says none."""
+    try:
+        with open(os.path.join(run, "report.json"), encoding="utf-8") as file:
+            return json.load(file).get("task", "classify")
+    except (OSError, ValueError, AttributeError):
+        return "classify"  # no folder of a finished run: what reads it next says so
+
+
+def refuse_tasks(runs: Sequence[str], command: str) -> None:
+    """Refuses, for a command on classifiers, runs with more than one answer a row.
+
+    Args:
+        runs: their folders.
+        command: what the user typed.
+
+    Raises:
+        ToolkitError: for the first of them.
+    """
+    for run in runs:
+        task = task_of(run)
+        if task != "classify":
+            raise ToolkitError(f"{run} holds a run with --task {task}, and {command} knows classifiers only: its "
+                               f"scores are in {os.path.join(run, 'report.json')}; toolkit predict takes other rows.")
+
+
+def prediction_lines(run: str, inputs: Sequence[str], values: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """The lines that predict writes of a run of a task, the header first.
+
+    Args:
+        run: its folder.
+        inputs: one CSV.
+        values: by name of option.
+
+    Raises:
+        ToolkitError: several inputs, or one that cannot be used.
+    """
+    if len(inputs) > 1:
+        raise ToolkitError(f"{run} holds a run with --task {task_of(run)}, which predicts one table at a time: name "
+                           f"one CSV.")
+    quiet_tensorflow.load()
+    from toolkit.sequences import prediction
+
+    return prediction.lines(run, task_of(run), inputs[0], values)
 
 
 # ---- New text -----------------------------------------------------------------------------------------------------

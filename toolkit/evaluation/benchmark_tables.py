@@ -1,9 +1,9 @@
 """The table of a benchmark: errors over seeds with intervals, cost, paired comparisons and a verdict in words.
 
 Every row is compared with the majority class, with logistic regression on the plain inputs and with the row that is
-best on validation; p-values are adjusted by Holm for the rows of one comparison. McNemar's test asks whether two trained
-classifiers differ, on the first seed's predictions; the paired difference over seeds asks whether two methods do (see
-``repetitions``), and where there are several seeds the verdict goes by that.
+best on validation; p-values are adjusted by Holm for the rows of one comparison. McNemar's test asks whether two
+trained classifiers differ, on the first seed's predictions; the paired difference over seeds asks whether two methods
+do (see ``repetitions``), and where there are several seeds the verdict goes by that.
 """
 
 from __future__ import annotations

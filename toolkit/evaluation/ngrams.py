@@ -107,4 +107,4 @@ def components(features: sparse.csr_matrix, seed: int) -> TruncatedSVD:
     """
     number = max(1, min(NUM_COMPONENTS, *(size - 1 for size in features.shape)))
     with np.errstate(invalid="ignore"), threadpool_limits(limits=1):  # equal rows; the pools would wait for each other
-        return TruncatedSVD(number, random_state=seed).fit(features)
+        return TruncatedSVD(number, n_iter=2, random_state=seed).fit(features)

@@ -60,7 +60,7 @@ def frame(series: Sequence[np.ndarray]) -> Frame:
 
     Example:
         >>> known = frame([np.array([[0.0], [np.nan], [4.0]]), np.array([[2.0], [2.0]])])
-        >>> known.length, known.flat([np.array([[0.0], [np.nan], [4.0]])]).round(2).tolist()
+        >>> known.length, known.flat([np.array([[0.0], [np.nan], [4.0]])]).astype(float).round(2).tolist()
         (3, [[-1.41, 0.0, 1.41]])
     """
     channels = series[0].shape[1]

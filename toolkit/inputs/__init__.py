@@ -1,6 +1,7 @@
 """From a table to batches of tensors; which module does it follows from ``table.kind``.
 
-Recipes and training call these functions and never ``images`` directly, so that a new kind of input changes one line.
+Recipes and training call these functions and never ``images`` or ``sequences`` directly, so that a new kind of input
+changes one line.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ _KINDS = {"image": images, "text": sequences, "series": sequences}
 def examples(table: "Table") -> list[Any]:
     """What a new network on texts or series learns its vocabulary or statistics from; see ``sequences.examples``."""
     return [] if table.kind == "image" else sequences.examples(table)
+
+
+def num_cut(table: "Table", preprocessing: Any) -> int:
+    """How many texts or series are longer than what is kept of them; see ``sequences.num_cut``."""
+    return 0 if table.kind == "image" else sequences.num_cut(table, preprocessing)
 
 
 def evaluation_batches(table: "Table", indices: np.ndarray, **options: Any) -> tf.data.Dataset:

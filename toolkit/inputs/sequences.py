@@ -9,7 +9,7 @@ multiples of eight, so that few shapes occur.
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,16 +19,16 @@ import tensorflow as tf
 
 from toolkit import ToolkitError
 from toolkit.inputs import shares
+from toolkit.inputs.buckets import Order
 
 if TYPE_CHECKING:
     from toolkit.tables import Table
 
-WINDOW_BATCHES = 50
 LENGTH_STEP = 8
 PREFETCHED_BATCHES = 2
 UNKNOWN = 1  # the number of a token that is not in the vocabulary
 _CHUNK = 1024  # texts that are cut into tokens at a time
-_NOISE, _ORDER = 1, 2  # what random numbers are drawn for
+_NOISE = 1  # what random numbers are drawn for: see also buckets
 
 
 class TextPreprocessing(Protocol):
@@ -147,48 +147,18 @@ def training_batches(table: "Table", indices: np.ndarray, *, preprocessing: Text
     return made.map(lambda *values: shares.of_batch(values)).prefetch(PREFETCHED_BATCHES)
 
 
+def num_cut(table: "Table", preprocessing: TextPreprocessing | SeriesPreprocessing) -> int:
+    """How many rows of a table are longer than what is kept of them."""
+    kept = preprocessing.max_length
+    if not kept:
+        return 0
+    one_more = dataclasses.replace(preprocessing, max_length=kept + 1)
+    return sum(len(sequence) > kept for sequence in read(table, np.arange(len(table)), one_more))
+
+
 def explained(table: "Table", work: Callable[[], Any]) -> Any:
     """Runs ``work()``: the sequences are in memory, and nothing can have happened to them."""
     return work()
-
-
-# ---- Order --------------------------------------------------------------------------------------------------------
-
-
-class Order:
-    """Which rows are in which training batch.
-
-    Args:
-        lengths: (n,) steps of each row.
-        batch_size: rows a batch.
-        seed: of the shuffling.
-        window_batches: batches among which rows are sorted by length; 1: not at all. Never more than a quarter pass.
-    """
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, window_batches: int = WINDOW_BATCHES
-                 ) -> None:
-        self._lengths, self._size, self._seed = np.asarray(lengths), batch_size, seed
-        self._window = max(1, min(window_batches, len(self._lengths) // (4 * batch_size)))
-        self._shuffled = functools.lru_cache(4)(self._one_pass)
-        self._batches_of = functools.lru_cache(2)(self._one_window)
-
-    def batch(self, step: int) -> list[tuple[int, int]]:
-        """The rows of a batch: (number of the pass, position in ``lengths``) each."""
-        window, number = divmod(step, self._window)
-        return self._batches_of(window)[number]
-
-    def _one_window(self, window: int) -> list[list[tuple[int, int]]]:
-        count = self._window * self._size
-        places = np.arange(window * count, (window + 1) * count)
-        passes, within = np.divmod(places, len(self._lengths))
-        rows = np.array([self._shuffled(int(number))[place] for number, place in zip(passes, within, strict=True)])
-        generator = np.random.default_rng((self._seed, window, _ORDER))
-        by_length = np.argsort(self._lengths[rows], kind="stable") if self._window > 1 else np.arange(count)
-        batches = by_length.reshape(self._window, self._size)[generator.permutation(self._window)]
-        return [[(int(passes[place]), int(rows[place])) for place in batch] for batch in batches]
-
-    def _one_pass(self, number: int) -> np.ndarray:
-        return np.random.default_rng((self._seed, number, _ORDER, 1)).permutation(len(self._lengths))
 
 
 # ---- Sequences ----------------------------------------------------------------------------------------------------

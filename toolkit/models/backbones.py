@@ -22,60 +22,27 @@ from keras import KerasTensor, layers, ops
 
 from toolkit import ToolkitError
 from toolkit.models import (
-    alexnet_torchvision,
     applications,
     catalogue,
-    efficientnet,
-    efficientnet_lite,
     keras_hub_backbones,
-    mobilenet_v3,
-    resnet,
     saved_networks,
     sequence_backbones,
     text_encoders,
-    vgg,
     weight_sources,
 )
 from toolkit.models import weights as weight_files
-from toolkit.models.alexnet import alexnet
 from toolkit.models.blocks import blocks
 from toolkit.models.catalogue import Entry, describe
 from toolkit.models.fingerprints import fingerprint
 from toolkit.models.folding import fold_batch_normalization
 from toolkit.models.layers import initialiser, normalise, zeros_at_first
+from toolkit.models.own_networks import COUNTERPARTS, GRAPHS
 from toolkit.models.sequence_backbones import SeriesPreprocessing, TextPreprocessing
-from toolkit.models.small_networks import mlp, small_cnn
 from toolkit.models.weight_sources import Source
-from toolkit.models.weights import Counterpart
 
 __all__ = ["Preprocessing", "SeriesPreprocessing", "TextPreprocessing", "blocks", "build", "check_kind", "describe",
            "fingerprint", "fold_batch_normalization", "network", "origin", "preprocessing"]
 
-_GRAPHS: dict[str, Callable[..., KerasTensor]] = {
-    "efficientnet_lite0": efficientnet_lite.efficientnet_lite0,
-    "resnet18": resnet.resnet18,
-    "resnet34": resnet.resnet34,
-    "resnet50": resnet.resnet50,
-    "efficientnet_b0": efficientnet.efficientnet_b0,
-    "mobilenetv3_small_100": mobilenet_v3.mobilenetv3_small_100,
-    "vgg11": vgg.vgg11,
-    "vgg16": vgg.vgg16,
-    "alexnet_torchvision": alexnet_torchvision.alexnet_torchvision,
-    "alexnet": alexnet,
-    "small_cnn": small_cnn,
-    "mlp": mlp,
-}
-_COUNTERPARTS: dict[str, Callable[..., Iterable[Counterpart]]] = {
-    "efficientnet_lite0": efficientnet_lite.torch_counterparts,
-    "resnet18": resnet.torch_counterparts18,
-    "resnet34": resnet.torch_counterparts34,
-    "resnet50": resnet.torch_counterparts50,
-    "efficientnet_b0": efficientnet.torch_counterparts,
-    "mobilenetv3_small_100": mobilenet_v3.torch_counterparts,
-    "vgg11": vgg.torch_counterparts11,
-    "vgg16": vgg.torch_counterparts16,
-    "alexnet_torchvision": alexnet_torchvision.torch_counterparts,
-}
 _NETWORKS_LAYER = "network"
 
 
@@ -152,8 +119,8 @@ def check_kind(entry: Entry, kind: str) -> None:
         return
     others = [other.name for other in catalogue.ENTRIES.values() if kind in other.kinds]
     more = ", a finished run or the directory of a text encoder" if kind == "text" else " or a finished run"
-    raise ToolkitError(f"backbone {entry.name} reads {' and '.join(entry.kinds)}, and the rows are of kind {kind}: choose "
-                       f"--backbone {', '.join(others[:5])} with --weights none{more}.")
+    raise ToolkitError(f"backbone {entry.name} reads {' and '.join(entry.kinds)}, and the rows are of kind {kind}: "
+                       f"choose --backbone {', '.join(others[:5])} with --weights none{more}.")
 
 
 def _on_sequences(source: Source, examples: Sequence[Any], options: dict[str, Any]) -> keras.Model:
@@ -205,7 +172,7 @@ def _check(entry: Entry, weights: str, size: int, channels: int) -> None:
 
 def _parameters(entry: Entry) -> dict[str, Any]:
     """The options that the function of one of our own networks takes, and their defaults."""
-    known = inspect.signature(_GRAPHS[entry.name]).parameters if entry.name in _GRAPHS else {}
+    known = inspect.signature(GRAPHS[entry.name]).parameters if entry.name in GRAPHS else {}
     return {name: parameter.default for name, parameter in list(known.items())[1:]}
 
 
@@ -224,14 +191,14 @@ def _new_network(
     x = ops.mean(pixels, axis=-1, keepdims=True) if channels == 1 else pixels
     with contextlib.nullcontext([]) if str(weights) == "none" else zeros_at_first() as networks:
         try:
-            x = _GRAPHS[entry.name](normalise(x, entry.mean, entry.std), **options)
+            x = GRAPHS[entry.name](normalise(x, entry.mean, entry.std), **options)
         except ValueError as error:
             raise ToolkitError(f"{entry.name}: {error}.") from error
         if classes is not None:
             x = layers.Dense(classes, kernel_initializer=initialiser(options.get("initialiser", "glorot")),
                              name="head_logits")(x)
         networks.append(keras.Model(pixels, x, name=_NETWORKS_LAYER))
-    return weight_files.load(networks[0], entry, weights, _COUNTERPARTS.get(entry.name))
+    return weight_files.load(networks[0], entry, weights, COUNTERPARTS.get(entry.name))
 
 
 def _trained_network(
@@ -247,7 +214,7 @@ def _trained_network(
             yield fold_batch_normalization(networks[0])  # as a linear probe saves it
 
     found = saved_networks.network(path)
-    if entry.constructor or entry.name in _GRAPHS:
+    if entry.constructor or entry.name in GRAPHS:
         saved_networks.check_shapes(expected(), found, path)
     return saved_networks.adapted(found, size, path)
 
@@ -280,7 +247,8 @@ def resized(image: KerasTensor, preprocessing: Preprocessing) -> KerasTensor:
 
 
 def network(model: keras.Model) -> keras.Model:
-    """The nested network, from (B, S, S, 3) float32 in [0, 255], or tokens, or series, to features, of a built model."""
+    """The nested network of a built model or of one made from it: from (B, S, S, 3) float32 in [0, 255], tokens (B, T) or
+    series (B, T, C) to features."""
     return model.get_layer(_NETWORKS_LAYER)
 
 

@@ -47,13 +47,14 @@ _NAMES = {  # of the tensors of a block, ours -> BERT's and DistilBERT's
 # ---- From a text to features --------------------------------------------------------------------------------------
 
 
-def build(source: Source, *, max_length: int | None = None) -> keras.Model:
+def build(source: Source, *, max_length: int | None = None, **others: object) -> keras.Model:
     """The model of a directory, or of a run that began with one.
 
     Args:
         source: its entry is named after the directory; its weights are the directory, "none" (random), or the `.keras`
             file of a run, whose tokens and network are taken.
         max_length: most tokens a text, both marks included; None: what the directory or the run has, or 256.
+        **others: options of other networks, which are refused.
 
     Returns:
         A model from Input "text" (B,) string to features (B, F), its layers "tokens" and "network".
@@ -61,6 +62,8 @@ def build(source: Source, *, max_length: int | None = None) -> keras.Model:
     Raises:
         ToolkitError: the directory or the file cannot be used, or KerasHub is not installed.
     """
+    for option in others:
+        raise ToolkitError(f"a text encoder has no option {option!r}; it has max_length.")
     make = _of_run if Path(source.weights).suffix == ".keras" else _of_directory
     tokens, net = make(source, max_length)
     title = re.sub(r"[^\w.-]", "_", f"text_encoder_{Path(source.entry.name).name.removeprefix('text_encoder_')}")
@@ -90,7 +93,10 @@ def _of_run(source: Source, max_length: int | None) -> tuple[keras.Model, keras.
         raise ToolkitError(f"{source.weights}: holds no text encoder; name a run that began with one.")
     for layer in found["network"]._flatten_layers():
         layer.trainable = True
-    tokens = found["tokens"] if max_length is None else word_pieces.shortened(found["tokens"], max_length)
+    tokens = found["tokens"]
+    if max_length:
+        positions = found["network"].get_layer("stem_positions").input_dim
+        tokens = word_pieces.shortened(tokens, min(max_length, positions))
     return word_pieces.portable(tokens), found["network"]
 
 

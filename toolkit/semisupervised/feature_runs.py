@@ -112,14 +112,16 @@ def _problem(table: Table, backbone: "keras.Model", pool: np.ndarray, strong_cop
     drawn = [reduced.features]
     if reflect:
         drawn.append(heads.projected(reduced, features.extract(backbone, table, rows, reflect=True)))
-    for change, copies in zip(feature_views.changes(table), (1, strong_copies), strict=True):
+    weak, strong = feature_views.changes(table)
+    for change, copies in ((weak, int(weak is not None)), (strong, strong_copies)):
         for copy in range(copies):
             view = feature_views.draw(backbone, table, rows, change, copy=copy, reflect=reflect)
             drawn.append(heads.projected(reduced, view))
     views, count = np.stack(drawn), len(rows) - len(pool)
     labels = table.labels[rows[:count]]
     prior = class_shares.of_labels(labels, len(table.class_names))
-    return reduced, trials.Problem(views[:, :count], labels, views[:, count:], prior, num_weak=1 + reflect, seed=seed)
+    return reduced, trials.Problem(views[:, :count], labels, views[:, count:], prior,
+                                   num_weak=int(weak is not None) + reflect, seed=seed)
 
 
 def _chosen(table: Table, backbone: "keras.Model", recipe: Recipe, reduced: Reduction, problem: trials.Problem

@@ -32,9 +32,11 @@ CONTENT_DIGITS = 15  # of the checksum, in base 16: the largest number of them t
 Change = Augmentation | sequences.Augmentation
 
 
-def changes(table: Table) -> tuple[Change, Change]:
-    """What is drawn for a weak copy of a row of a table, and what for a strong one."""
-    return (WEAK, STRONG) if table.kind == "image" else (sequence_views.WEAK, sequence_views.STRONG)
+def changes(table: Table) -> tuple[Change | None, Change]:
+    """What is drawn for a weak copy of a row, and what for a strong one; None: the weak view is the row itself."""
+    if table.kind == "image":
+        return WEAK, STRONG
+    return (None if table.kind == "text" else sequence_views.WEAK), sequence_views.STRONG
 
 
 def draw(backbone: "keras.Model", table: Table, indices: np.ndarray, change: Change, *, copy: int = 0,

@@ -18,7 +18,7 @@ from toolkit.inputs import sequences
 from toolkit.inputs.sequences import Augmentation
 from toolkit.tables import Table
 
-WEAK = Augmentation(word_dropout=0.1, jitter=0.03, scaling=0.05)
+WEAK = Augmentation(jitter=0.03, scaling=0.05)  # the weak view of a text is the text itself
 STRONG = Augmentation(word_dropout=0.3, jitter=0.1, scaling=0.2, window=0.9)
 CONTENT_DIGITS = 15  # of the checksum, in base 16
 

@@ -14,6 +14,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,7 +43,18 @@ def seasonal_naive(horizon: int, season: int) -> Forecaster:
     return lambda known: known[:, [known.shape[1] - season + step % season for step in range(horizon)]]
 
 
-def linear_autoregression(known: np.ndarray, wanted: np.ndarray) -> Forecaster:
+@dataclass(frozen=True, eq=False)
+class LinearAutoregression:
+    """A linear forecaster: forecasts (k, H) = last value + known (k, L) @ kernel (L, H) + bias (H,)."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, known: np.ndarray) -> np.ndarray:
+        return known[:, -1:] + known @ self.kernel + self.bias
+
+
+def linear_autoregression(known: np.ndarray, wanted: np.ndarray) -> LinearAutoregression:
     """Ridge regression on the known values.
 
     Args:
@@ -52,4 +64,4 @@ def linear_autoregression(known: np.ndarray, wanted: np.ndarray) -> Forecaster:
     from sklearn.linear_model import RidgeCV
 
     model = RidgeCV(alphas=STRENGTHS).fit(known, wanted - known[:, -1:])
-    return lambda given: model.predict(given).reshape(len(given), -1) + given[:, -1:]
+    return LinearAutoregression(np.reshape(model.coef_, (wanted.shape[1], -1)).T, np.ravel(model.intercept_))

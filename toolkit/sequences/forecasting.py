@@ -4,15 +4,15 @@ With z the values of a series in multiples of its standard deviation from its me
 
 .. math:: \hat z_{t+h} = z_t + \sum_l a_{hl} \, z_{t-l+1} + b_h + w_h \cdot f(z_{t-L+1} - z_t, \dots, z_t - z_t),
 
-where f is the last step of an LSTM or a transformer that reads the window as differences from its last value. At the
-beginning a, b and w are zero: the network starts as the forecast "the last value again" and learns what to add to it,
-by a linear part (LSTNet, Lai et al. 2018) and one that is not. The loss is the squared error.
+where a and b are those of linear autoregression, fitted first and left as they are, and f is the last step of an LSTM
+or a transformer that reads the window as differences from its last value. At the beginning w is zero: the network
+starts as the baseline that it has to beat and learns what that leaves (Zhang 2003). The loss is the squared error.
 
 Beside it stand the last value, the value one season before and linear autoregression, on the same origins.
 ``model.keras`` takes the name of a series and its last L values as they stand, and gives H values.
 
 References:
-    Lai et al. 2018, https://arxiv.org/abs/1703.07015; rolling origins: Tashman 2000,
+    Zhang 2003, https://doi.org/10.1016/S0925-2312(01)00702-0; rolling origins: Tashman 2000,
     https://doi.org/10.1016/S0169-2070(00)00065-0
 """
 
@@ -32,6 +32,7 @@ from toolkit.evaluation.report import files
 from toolkit.models import classifiers
 from toolkit.sequences import batches, forecast_baselines, forecast_pictures, forecast_scores, reports, step_networks
 from toolkit.sequences import windows as windows_
+from toolkit.sequences.forecast_baselines import LinearAutoregression
 from toolkit.sequences.windows import Cut, Windows
 from toolkit.tables.errors import counted
 from toolkit.tables.time_series import TimeSeries
@@ -41,36 +42,38 @@ from toolkit.training.progress import say
 NAMES = {"lstm": "LSTM forecast", "transformer": "transformer forecast"}
 LAST_VALUE, SEASONAL, LINEAR = "last value", "seasonal naive", "linear autoregression"
 DEFAULTS = {"units": 32, "num_layers": 1, "heads": 4, "dropout": 0.1}
-BUDGET, FEWEST_EPOCHS, MOST_EPOCHS = 100_000, 20, 300  # windows to show in all
+BUDGET, FEWEST_EPOCHS, MOST_EPOCHS = 50_000, 20, 100  # windows to show in all
 
 
 # ---- Network ------------------------------------------------------------------------------------------------------
 
 
-def build(network: str, lags: int, horizon: int, options: dict[str, Any]) -> keras.Model:
+def build(network: str, linear: LinearAutoregression, options: dict[str, Any]) -> keras.Model:
     """A model z (B, L) -> forecasts (B, H, 1), as the module says.
 
     Args:
         network: "lstm" or "transformer".
-        lags: L.
-        horizon: H.
+        linear: what it starts from.
         options: of the graph.
     """
+    lags, horizon = linear.kernel.shape
     known = keras.Input((lags,), name="known")
     last = known[:, -1:]
     steps = keras.ops.expand_dims(known - last, -1)
     mask = keras.ops.ones_like(known, dtype="bool")
     x = step_networks.body(network, steps, mask, {**DEFAULTS, **options}, causal=True)[:, -1]
-    added = keras.layers.Dense(horizon, kernel_initializer="zeros", name="head")(x)
-    linear = keras.layers.Dense(horizon, kernel_initializer="zeros", use_bias=False, name="linear")(known)
-    return keras.Model(known, keras.ops.expand_dims(last + linear + added, -1), name="network")
+    added = keras.layers.Dense(horizon, kernel_initializer="zeros", use_bias=False, name="head")(x)
+    start = keras.layers.Dense(horizon, trainable=False, name="linear")
+    model = keras.Model(known, keras.ops.expand_dims(last + start(known) + added, -1), name="network")
+    start.set_weights([linear.kernel.astype(np.float32), linear.bias.astype(np.float32)])
+    return model
 
 
 def from_values(model: keras.Model, table: TimeSeries, found: Cut) -> keras.Model:
     """Name (B,) and values (B, L) of series as they stand -> forecasts (B, H), the scale of each series inside."""
     name = keras.Input((1,), dtype="string", name="series")
     values = keras.Input(model.input_shape[1:], name="values")
-    lookup = keras.layers.StringLookup(vocabulary=[_named(other) for other in table.names], name="lookup")
+    lookup = keras.layers.StringLookup(vocabulary=[named(other) for other in table.names], name="lookup")
     scale = keras.layers.Embedding(len(table.names) + 1, 2, trainable=False, name="scale")
     mean, deviation = keras.ops.split(scale(lookup(name))[:, 0], 2, axis=1)
     forecast = keras.ops.squeeze(model((values - mean) / deviation), -1) * deviation + mean
@@ -80,7 +83,8 @@ def from_values(model: keras.Model, table: TimeSeries, found: Cut) -> keras.Mode
     return result
 
 
-def _named(name: str) -> str:
+def named(name: str) -> str:
+    """The name of a series in the model; one without is "series"."""
     return name or "series"
 
 
@@ -152,6 +156,7 @@ def run(table: TimeSeries, *, output: str | Path, settings: Settings, network: s
         ToolkitError: if the folder, the series or the options cannot be used.
         KeyboardInterrupt: on Ctrl-C; the same command with ``resume`` continues.
     """
+    step_networks.refuse_settings(settings)
     options = {**settings.describe(), "task": "forecast", "horizon": horizon, "lags": lags, "season": season}
     lags = lags or max(8, 2 * (season or 0))
     if season and season > lags:
@@ -177,8 +182,9 @@ def run(table: TimeSeries, *, output: str | Path, settings: Settings, network: s
         # Model and training
         plan, settings = step_networks.plan(settings, len(train), folder.checkpoints, title="forecasting",
                                             budget=BUDGET, fewest=FEWEST_EPOCHS, most=MOST_EPOCHS)
+        plan.from_start = True  # the linear forecast may be the best
         model, history = step_networks.train(
-            lambda: build(network, lags, horizon, settings.backbone_options),
+            lambda: build(network, forecasters[LINEAR], settings.backbone_options),
             stream(train, settings.batch_size, settings.seed), plan, settings,
             Validation(held, settings.patience) if len(held) else None, loss=keras.losses.MeanSquaredError())
         classifiers.save(from_values(model, table, found), folder.path / "model.keras", [])

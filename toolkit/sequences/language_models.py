@@ -4,8 +4,8 @@ r"""Language models: the probability of the next token after those before it.
           p(x_t | x_{<t}) = \mathrm{softmax}(W h_{t-1} + b)
 
 with h the steps of an LSTM or of a transformer that knows no later step. Tokens are characters, or words between
-blanks; a token of its own begins and ends each row. Rows longer than ``max_length`` are cut into windows, each learnt on
-its own; on held-out rows the windows overlap by half, so that every token beyond the first window has some past.
+blanks; a token of its own begins and ends each row. Rows longer than ``max_length`` are cut into windows, each learnt
+on its own; on held-out rows the windows overlap by half, so that every token beyond the first window has some past.
 
 Scores are bits a character of the held-out rows, the end of a row counted as one, beside an interpolated n-gram model
 of the same tokens (see ``n_gram_models``); tokens that training saw less than twice are one token, "unknown", to both.
@@ -38,13 +38,14 @@ from toolkit.training import Settings, devices, run_folders
 from toolkit.training.progress import say
 
 NAMES = {"lstm": "LSTM language model", "transformer": "transformer language model"}
-DEFAULTS = {"lstm": {"units": 256, "dropout": 0.2}, "transformer": {"units": 128, "dropout": 0.1}}
+DEFAULTS = {"lstm": {"units": 256, "dropout": 0.1}, "transformer": {"units": 128, "dropout": 0.1}}
+LEARNING_RATES = {"lstm": 0.004, "transformer": 0.001}  # of Adam, where none is given
 END = "\x03"
 END_NUMBER, FEWEST_NUMBERS = 2, 3  # 0 is padding and 1 any unknown token
 MAX_LENGTH = {"characters": 256, "words": 64}
 ORDERS = {"characters": (3, 5, 7), "words": (2, 3)}
 VOCABULARY_SIZE = 20_000
-BUDGET, FEWEST_EPOCHS, MOST_EPOCHS = 60_000, 5, 60  # rows to show in all
+BUDGET, FEWEST_EPOCHS, MOST_EPOCHS = 100_000, 5, 60  # rows to show in all
 
 
 # ---- Tokens -------------------------------------------------------------------------------------------------------
@@ -140,6 +141,7 @@ def run(table: Table, *, output: str | Path, settings: Settings, network: str, r
         ToolkitError: if the folder or the options cannot be used.
         KeyboardInterrupt: on Ctrl-C; the same command with ``resume`` continues.
     """
+    step_networks.refuse_settings(settings)
     options = {**settings.describe(), "task": "language-model"}
     with run_folders.begin(output, recipe, table, options, resume=resume) as folder:
         if folder.finished:
@@ -160,6 +162,8 @@ def run(table: Table, *, output: str | Path, settings: Settings, network: str, r
 
         # Model and training
         parts = [part for i in train for part in windows(rows[i], length + 1, step=length)]
+        if settings.learning_rate is None and settings.optimizer != "sgd":
+            settings = dataclasses.replace(settings, learning_rate=LEARNING_RATES[network])
         plan, settings = step_networks.plan(settings, len(parts), folder.checkpoints, title="language model",
                                             budget=BUDGET, fewest=FEWEST_EPOCHS, most=MOST_EPOCHS)
         validation = step_networks.Validation([rows[i][:-1][:length] for i in held],
@@ -194,7 +198,8 @@ def from_strings(model: keras.Model, known: Sequence[str], tokens: str) -> keras
     """Strings (B,) -> probabilities of the next token (B, T, V): the vectorizer, the network and its softmax."""
     text = keras.Input((), dtype="string", name="text")
     numbers = keras.ops.cast(vectorizer(known, tokens)(text), "int32")
-    return keras.Model(text, keras.layers.Activation("softmax", name="probabilities")(model(numbers)), name="language_model")
+    probabilities = keras.layers.Activation("softmax", name="probabilities")(model(numbers))
+    return keras.Model(text, probabilities, name="language_model")
 
 
 # ---- Report -------------------------------------------------------------------------------------------------------

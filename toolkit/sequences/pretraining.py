@@ -62,8 +62,8 @@ def pretrain(table: Table, build: Callable[[], keras.Model], settings: Settings,
         ToolkitError: the rows are no texts, or the network has no answer at every token.
     """
     if table.kind != "text":
-        raise ToolkitError(f"--pretrain-epochs learns the language of texts, and the rows of {table.source} are of kind "
-                           f"{table.kind}: leave it out.")
+        raise ToolkitError(f"--pretrain-epochs learns the language of texts, and the rows of {table.source} are of "
+                           f"kind {table.kind}: leave it out.")
     path, facts = folder.path / FILE, folder.path / FACTS
     if not path.exists():
         backbone, history, objective = _train(table, build, settings, folder.checkpoints / "pretraining", epochs)

@@ -21,12 +21,15 @@ from toolkit.models.sequence_layers import token_mask
 from toolkit.models.transformer import transformer
 from toolkit.sequences import batches
 from toolkit.sequences.batches import Rows
-from toolkit.training import Settings, checkpoints, devices, loop, optimizers, plans
+from toolkit.training import Settings, checkpoints, devices, loop, optimizers, plans, workers
+from toolkit.training.progress import say
 
 NETWORKS = ("lstm", "transformer")
 GRAPH_OPTIONS = {"lstm": ("cell", "units", "num_layers", "dropout"),
                  "transformer": ("units", "num_layers", "heads", "dropout")}
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+OF_CLASSIFIERS = ("find_learning_rate", "layer_decay", "dropout", "label_smoothing", "interpolation", "class_weights",
+                  "mixup", "members", "test_views", "time_limit", "precision")
 ROWS_AT_ONCE = 64
 
 
@@ -121,10 +124,29 @@ def train(build: Callable[[], keras.Model], stream: Callable[[int], tf.data.Data
         keras.utils.set_random_seed(settings.seed)
         model = build()
         model.compile(optimizer=optimizers.build(settings, total_steps=plan.total_steps), loss=loss)
-    history = loop.fit(model, stream, plan, validation)
+    try:
+        history = loop.fit(model, stream, plan, validation)
+    except loop.Interrupted as stop:
+        say(f"{stop}. The same command with --resume continues.")
+        raise
     plain = build()  # without the optimizer, which no file should hold
     checkpoints.set_weights(plain, checkpoints.get_weights(model))
     return plain, history
+
+
+def refuse_settings(settings: Settings) -> None:
+    """Refuses what only a classifier is trained with, rather than to leave it unheard.
+
+    Raises:
+        ToolkitError: for several devices, and for the first such setting that is not at its default.
+    """
+    if workers.this().count > 1 or devices.strategy(settings.devices).num_replicas_in_sync > 1:
+        raise ToolkitError("Several devices or workers train classifiers; this task takes one device: use --devices "
+                           "gpu:0 or cpu.")
+    for name in OF_CLASSIFIERS:
+        if getattr(settings, name) != getattr(Settings(), name):
+            raise ToolkitError(f"--{name.replace('_', '-')} is for --task classify: leave it out"
+                               f"{', or use --network-dropout' if name == 'dropout' else ''}.")
 
 
 def plan(settings: Settings, num_rows: int, folder: Any, *, title: str, budget: int, fewest: int, most: int

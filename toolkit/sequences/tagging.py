@@ -85,6 +85,7 @@ def run(table: TaggedTexts, *, output: str | Path, settings: Settings, network: 
         ToolkitError: if the folder or the options cannot be used.
         KeyboardInterrupt: on Ctrl-C; the same command with ``resume`` continues.
     """
+    step_networks.refuse_settings(settings)
     options = {**settings.describe(), "task": "tag"}
     with run_folders.begin(output, recipe, table, options, resume=resume) as folder:
         if folder.finished:

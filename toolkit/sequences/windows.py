@@ -82,8 +82,8 @@ def cut(table: TimeSeries, *, lags: int, horizon: int) -> Cut:
     Raises:
         ToolkitError: a series is too short, or does not change before the test part.
     """
-    filled = [_filled(values) for values in table.values]
-    lengths = np.array([len(values) for values, _ in filled])
+    rows = [filled(values) for values in table.values]
+    lengths = np.array([len(values) for values, _ in rows])
     test = lengths - np.maximum(horizon, np.round(TEST_RATIO * lengths).astype(int))
     for name, length, border in zip(table.names, lengths, test):
         if border < lags + horizon:
@@ -94,14 +94,14 @@ def cut(table: TimeSeries, *, lags: int, horizon: int) -> Cut:
     if (validation - lags - horizon + 1).clip(0).sum() < FEWEST_FOR_VALIDATION:
         validation = test
     borders = np.stack([validation, test], axis=1)
-    pasts = [values[:border] for (values, _), border in zip(filled, validation)]
+    pasts = [values[:border] for (values, _), border in zip(rows, validation)]
     means, scales = (np.array([measure(past) for past in pasts]) for measure in (np.mean, np.std))
     if not scales.all():
         name = table.names[int(np.flatnonzero(scales == 0)[0])]
         raise ToolkitError(f"{table.source}: {f'series {name!r}' if name else 'the series'} does not change in its "
                            f"first {int(validation[np.flatnonzero(scales == 0)[0]])} steps, so there is nothing to "
                            f"learn: leave it out.")
-    found = Cut(tuple(values for values, _ in filled), tuple(missing for _, missing in filled), borders, means, scales,
+    found = Cut(tuple(values for values, _ in rows), tuple(missing for _, missing in rows), borders, means, scales,
                 {})
     ranges = {"train": (np.full(len(lengths), lags), validation), "validation": (validation, test),
               "test": (test, lengths)}
@@ -132,8 +132,12 @@ def windows(found: Cut, starts: Sequence[int], ends: Sequence[int], *, lags: int
                    np.array(wanted).reshape(-1, horizon))
 
 
-def _filled(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The values from the first known one on, each missing one as the one before it, and which were missing."""
+def filled(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values from the first known one on, each missing one as the one before it; and which were missing.
+
+    Args:
+        values: (T,), NaN where missing.
+    """
     first = int(np.argmax(~np.isnan(values)))
     values = values[first:]
     missing = np.isnan(values)

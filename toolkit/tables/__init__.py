@@ -1,8 +1,8 @@
-"""From what the user names (CSV, folder, ``.npz``, ``tfds:NAME``) to one validated, immutable Table.
+"""From what the user names (CSV, folder, ``.npz``, ``.ts``, ``tfds:NAME``) to one validated, immutable Table.
 
-    table = read_table("photos.csv")
-    table.labelled("train")        # rows of the table, (k,) int64
-    table.rejected                 # what could not be used, and why
+    table = read_table("photos.csv")  # of images, or by its columns of texts or series
+    table.labelled("train")           # rows of the table, (k,) int64
+    table.rejected                    # what could not be used, and why
 
 Nothing here loads TensorFlow, except that reading ``tfds:NAME`` does.
 """

@@ -66,8 +66,9 @@ def _entries(source: str, file: "np.lib.npyio.NpzFile", kind: str | None) -> Ent
     inputs = [name for _, name, _ in present]
     headers = [_header(file, name) for name in inputs]
     counts = _lengths(source, headers)
-    if kind is None:
-        kind = "series" if all(len(shape) == 2 and dtype.kind == "f" for shape, dtype in headers) else "image"
+    if kind != "series":
+        rows_of_fractions = all(len(shape) == 2 and dtype.kind == "f" for shape, dtype in headers)
+        kind = "series" if kind is None and rows_of_fractions else "image"
     names, labels, splits = [], [], []
     for (split, inputs_name, labels_name), count in zip(present, counts):
         names += [f"{inputs_name}[{i}]" for i in range(count)]

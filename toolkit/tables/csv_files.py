@@ -47,9 +47,11 @@ def read(source: str, columns: Columns, *, root: Path | None, require_labels: bo
         TableError: the file, its header or one of its rows cannot be used.
     """
     sheet = sheets.read(source)
-    where = {role: sheet.find(getattr(columns, role)) for role in vars(columns)}
-    kind = kind or _kind(sheet, columns, where)
-    _refuse_missing(sheet, columns, where, kind, require_labels)
+    header = {name.casefold() for name in sheet.header}
+    there = {role for role, name in vars(columns).items() if name is not None and name.casefold() in header}
+    kind = kind or _kind(sheet, columns, there)
+    _refuse_missing(sheet, columns, there, kind, require_labels)
+    where = {role: sheet.find(getattr(columns, role)) for role in (*_INPUTS[kind], *_OTHERS)}
     entries = _series(sheet, where) if kind == "series" else _cells(sheet, where, kind)
     if kind == "image":
         folder = (root or Path(source).parent).expanduser().absolute()
@@ -66,25 +68,23 @@ def read(source: str, columns: Columns, *, root: Path | None, require_labels: bo
 # ---- Columns ---------------------------------------------------------------------------------------------------------
 
 
-def _refuse_missing(sheet: Sheet, columns: Columns, where: dict[str, int | None], kind: str, require_labels: bool
-                    ) -> None:
+def _refuse_missing(sheet: Sheet, columns: Columns, there: set[str], kind: str, require_labels: bool) -> None:
     """Raises unless the inputs are there, labels if asked for, and every column that the user renamed."""
     for role, default in vars(Columns()).items():
         name = getattr(columns, role)
         inputs = kind != "series" and role == _INPUTS[kind][0]
         needed = inputs or name != default or role == "label" and require_labels
-        if where[role] is None and name is not None and needed:
+        if role not in there and name is not None and needed:
             raise sheet.no_column(role, name, _ADVICE if role == "path" else "")
 
 
-def _kind(sheet: Sheet, columns: Columns, where: dict[str, int | None]) -> str:
+def _kind(sheet: Sheet, columns: Columns, there: set[str]) -> str:
     """What the inputs are, by the columns that the user renamed, else by those that are there."""
     usual = Columns()
     renamed = [kind for kind, roles in _INPUTS.items()
                if any(getattr(columns, role) != getattr(usual, role) for role in roles)]
     if len(renamed) == 1:
         return renamed[0]
-    there = {role for role, position in where.items() if position is not None}
     found = [kind for kind, roles in _INPUTS.items() if roles[0] in there]
     if "series" not in found and {"series", "time"} <= there:
         found.append("series")

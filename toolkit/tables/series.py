@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from toolkit.tables.errors import counted
 from toolkit.tables.texts import LARGEST_CELL, short
 
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "?", "-nan"})
@@ -79,7 +80,7 @@ def _of_json(text: str) -> np.ndarray:
     text = re.sub(r"\b(nan|na)\b", "null", text, flags=re.IGNORECASE)
     try:
         values = np.array(json.loads(text), dtype=np.float64)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise NoSeries("unreadable", "the cell is no list of time steps with equally many numbers each, such as "
                                      "[[1, 2], [3, 4]]") from error
     if values.ndim != 2:
@@ -147,5 +148,6 @@ def problem(values: np.ndarray, channels: int) -> tuple[str, str] | None:
     if not np.isfinite(values).any():
         return "empty", "the series has no value: fill it in, or delete the row"
     if values.shape[1] != channels:
-        return "unsupported", f"the series has {values.shape[1]} channels, and most have {channels}: give all the same"
+        count = counted(values.shape[1], "channel")
+        return "unsupported", f"the series has {count}, and most have {channels}: give all the same"
     return None

@@ -51,7 +51,7 @@ def read(sheet: Sheet, where: dict[str, int | None]) -> Found:
     Raises:
         TableError: there are no columns of numbers, or the times of a series cannot be sorted.
     """
-    if where["time"] is not None:
+    if where["time"] is not None and (where["series"] is not None or where["values"] is None):
         return _long(sheet, where)
     lines, cells = [[i] for i in range(len(sheet.rows))], sheet.column(where["values"])
     names = list(map(short, sheet.column(where["series"]) or cells or [""] * len(lines)))
@@ -99,7 +99,7 @@ def _attempt(make: Callable[..., np.ndarray], *arguments: Any) -> Series:
 
 def _value_columns(sheet: Sheet, where: dict[str, int | None], what: str) -> tuple[list[int], list[str]]:
     """Positions of the columns of numbers that play no other part, and notes on which those are."""
-    taken = {position for role, position in where.items() if position is not None and role not in ("values", "text")}
+    taken = {position for role, position in where.items() if position is not None and role != "values"}
     free = [i for i in range(len(sheet.header)) if i not in taken]
     positions = [i for i in free if _holds_numbers(sheet.column(i))]
     if not positions:

@@ -140,7 +140,7 @@ def _content(source: str) -> bytes:
         return Path(source).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise TableError(f"{source} does not exist (looked for {os.path.abspath(source)}). Name a CSV file, a folder "
-                         f"of class folders, an .npz file or tfds:NAME.{_neighbour(source)}") from error
+                         f"of class folders, an .npz or .ts file or tfds:NAME.{_neighbour(source)}") from error
     except OSError as error:
         raise TableError(f"{source} cannot be read: {error.strerror}. Check its permissions.") from error
     except UnicodeError as error:
@@ -179,7 +179,8 @@ def _records(source: str, text: str) -> tuple[list[str], list[tuple[int, list[st
         raise TableError(f"{source} holds blank cells only. Expected a header such as path,label,split and one row for "
                          "each input.")
     header = records[start][1]
-    body = [(number - start, record) for number, record in records[start + 1 :] if any(record)]
+    alone = len(header) == 1  # then '""' is a row, as programs write an empty cell; a blank line is none
+    body = [(number - start, record) for number, record in records[start + 1 :] if any(record) or alone and record]
     if not body:
         raise TableError(f"{source} has a header ({listed(header)}) and no rows. Add one row for each input.")
     return header, body, separator

@@ -23,9 +23,15 @@ _SPLITS = {"_train": "train", "_test": "test"}
 
 
 def is_one(name: str) -> bool:
-    """Whether a path is a ``.ts`` file, or a folder of such files."""
+    """Whether a path is a ``.ts`` file, or a folder of such files without folders in it."""
     if os.path.isdir(name):
-        return any(inner.lower().endswith(SUFFIX) for inner in os.listdir(name))
+        try:
+            with os.scandir(name) as inside:
+                entries = list(inside)
+        except OSError:  # whoever lists the folder next says what is the matter
+            return False
+        return any(entry.name.lower().endswith(SUFFIX) for entry in entries) and not any(map(os.DirEntry.is_dir,
+                                                                                              entries))
     return name.lower().endswith(SUFFIX) and os.path.isfile(name)
 
 

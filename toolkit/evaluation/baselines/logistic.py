@@ -3,8 +3,9 @@ r"""Logistic regression with its strength of regularisation chosen by cross-vali
 .. math:: \min_{W, b} \tfrac12 \lVert W \rVert^2 + C \sum_i -\log \mathrm{softmax}(x_i W + b)_{y_i}
 
 on standardised features (sparse ones, such as n-grams, are taken as they are). C walks up a grid from strong to weak
-regularisation, each fit starting from the one before; the walk ends once the held-out log loss has risen twice in a row. scikit-learn's L-BFGS does every fit. The standard
-deviation is taken over all training rows, held-out ones included; it knows no labels.
+regularisation, each fit starting from the one before; the walk ends once the held-out log loss has risen twice in a
+row. scikit-learn's L-BFGS does every fit. The standard deviation is taken over all training rows, held-out ones
+included; it knows no labels.
 """
 
 from __future__ import annotations

@@ -36,12 +36,14 @@ class OnInputs:
         details: how it was fitted.
         features: inputs -> what the classifier takes.
         classifier: fitted.
+        num_classes: C.
     """
 
     name: str
     details: dict
     features: Callable[[Sequence[Any]], Any]
     classifier: Classifier
+    num_classes: int
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """Class probabilities.
@@ -55,11 +57,6 @@ class OnInputs:
         if not len(inputs):
             return np.zeros((0, self.num_classes))
         return self.classifier.probabilities(self.features(inputs))
-
-    @property
-    def num_classes(self) -> int:
-        """C."""
-        return self.details["num_classes"]
 
 
 def contents(table: Table, indices: np.ndarray) -> list[Any]:
@@ -115,8 +112,7 @@ def fit(method: str, kind: str, inputs: Sequence[Any], labels: np.ndarray, num_c
            warping.NAME: warping.dynamic_time_warping}
     learn = own.get(method) or methods.METHODS[method]
     classifier = learn(features(inputs), labels, num_classes, groups=groups, seed=seed)
-    details = {**about, **classifier.details, "num_classes": num_classes}
-    return OnInputs(named(method, kind), details, features, classifier)
+    return OnInputs(named(method, kind), {**about, **classifier.details}, features, classifier, num_classes)
 
 
 def _of_texts(method: str, texts: Sequence[str], seed: int) -> tuple[Callable[[Sequence[str]], Any], dict]:
@@ -151,4 +147,13 @@ def controls(kind: str) -> list[str]:
     Args:
         kind: "text" or "series".
     """
-    return [method for method in CONTROLS[kind] if method != rocket.NAME or rocket.is_installed()]
+    return installed(CONTROLS[kind])
+
+
+def installed(methods: Sequence[str]) -> list[str]:
+    """Those of some methods whose packages are there.
+
+    Args:
+        methods: names.
+    """
+    return [method for method in methods if method != rocket.NAME or rocket.is_installed()]

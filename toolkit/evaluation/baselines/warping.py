@@ -98,7 +98,7 @@ def dynamic_time_warping(series: np.ndarray, labels: np.ndarray, num_classes: in
     steps = _steps(window, series.shape[1])
     rows = sample(labels, int(MAX_WORK / ((2 * steps + 1) * series[0].size)) + 1, seed)
     notes = [f"{len(rows):,} of the {len(labels):,} training rows"] if len(rows) < len(labels) else []
-    notes += [f"every {stride}th time step"] if stride > 1 else []
+    notes += [f"one of {stride} time steps"] if stride > 1 else []
     about = ({"approximation": f"compared with {' and '.join(notes)}", "reason": "all would take too long"} if notes
              else {})
     details = {"window": window, "rows": len(rows), **details, **about}

@@ -154,8 +154,11 @@ def _worst_errors(report: dict[str, Any]) -> list[str]:
     if not report["worst_errors"]:
         return [] if report["test"] is None else [f"No error on the test {_noun(report)}."]
     rows = [["row", "label", "prediction", "confidence", "input"]]
+    whole = report["data"]["kind"] == "image"  # a path; of a text or a series the beginning tells which it is
     rows += [[str(error["row"]), shortened(error["label"], 20), shortened(error["prediction"], 20),
-              f"{error['confidence']:.3f}", printable(error["input"])] for error in report["worst_errors"]]
+              f"{error['confidence']:.3f}",
+              printable(error["input"]) if whole else shortened(error["input"], MAX_NAME_WIDTH)]
+             for error in report["worst_errors"]]
     return ["Worst errors: wrong and most confident, on test", *aligned(rows, "><<><")]
 
 
