@@ -1,10 +1,10 @@
 """Images per second of training and of extraction on the device at hand, in one call and one table.
 
-    python benchmarks/device_speed.py --torch-python PYTHON                      # a GPU
-    python benchmarks/device_speed.py --backbone resnet18 --image-size 96 --batch-size 8 --precision float32 --no-xla   # a CPU
+    python benchmarks/device_speed.py --torch-python PYTHON    # a GPU; on a CPU, say:
+    python benchmarks/device_speed.py --backbone resnet18 --image-size 96 --batch-size 8 --precision float32 --no-xla
 
-Random images in memory, everything trainable, SGD with momentum; a process for each line, so that memory is its own. The
-lines of PyTorch are timm's networks of the same name with channels last, automatic mixed precision and, on a GPU,
+Random images in memory, everything trainable, SGD with momentum; a process for each line, so that memory is its own.
+The lines of PyTorch are timm's networks of the same name with channels last, automatic mixed precision and, on a GPU,
 `torch.compile`, in the Python named (which has torch and timm).
 """
 
@@ -128,8 +128,8 @@ def main(names: tuple[str, ...], precisions: tuple[str, ...], size: int, batch_s
                 found[f"toolkit{', XLA' if compiled else ''}"] = in_a_process(
                     sys.executable, [os.path.abspath(__file__), *shared, "--only", line])
             if torch_python and name in OF_TIMM:
-                code = TORCH.format(stub=torch_stub, name=OF_TIMM[name], precision=precision, batch=batch_size, size=size,
-                                    steps=steps, warm=WARM_STEPS)
+                code = TORCH.format(stub=torch_stub, name=OF_TIMM[name], precision=precision, batch=batch_size,
+                                    size=size, steps=steps, warm=WARM_STEPS)
                 found["PyTorch, timm"] = in_a_process(torch_python, ["-c", code])
             for by, speeds in found.items():
                 numbers = " | ".join(f"{value:.1f}" for value in speeds.values()) if speeds else "failed | failed"

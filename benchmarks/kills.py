@@ -2,10 +2,10 @@
 
     python benchmarks/kills.py --kills 100
 
-Each recipe trains on real digits of a few pixels (`data/digits` of scikit-learn), once undisturbed. Then a run is killed
-at a moment drawn from the time that took, is killed again with probability one third, and is resumed; the SHA-256 of
-its `predictions.csv` and of all weights in its `model.keras` must be those of the undisturbed run. With `--workers 2`
-one of two workers is killed.
+Each recipe trains on real digits of a few pixels (scikit-learn's), once undisturbed. Then a run is killed at a moment
+drawn from the time that took, is killed again with probability one third, and is resumed; the SHA-256 of its
+`predictions.csv` and of all weights in its `model.keras` must be those of the undisturbed run. With `--workers 2` one
+of two workers is killed.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def main(kills: int, workers: int, only: tuple[str, ...], seed: int) -> None:
             same = process.returncode == 0 and ending(output) == whole[name][0]
             done[name][1] += same
             done[name][2] += 1
-            click.echo(f"{number + 1} of {kills}, {name}: {'the same ending' if same else f'DIFFERENT {said}'}", err=True)
+            found = "the same ending" if same else f"DIFFERENT {said}"
+            click.echo(f"{number + 1} of {kills}, {name}: {found}", err=True)
     click.echo("| recipe | runs killed | kills that hit | identical endings |\n|---|---|---|---|")
     for name, (hit, same, runs) in done.items():
         click.echo(f"| {name} | {runs} | {hit} | {same} |")

@@ -102,8 +102,8 @@ def main(table: str, pairs: int, image_size: int, batch_size: int, steps: int, c
             speeds.setdefault(name, []).append((one[name], two[name]))
     for name, values in ratios.items():
         one, two = (statistics.median(speed) for speed in zip(*speeds[name], strict=True))
-        click.echo(f"{name}: {one:.1f} images/s with one worker, {two:.1f} with two; ratio {statistics.median(values):.2f} "
-                   f"({min(values):.2f} to {max(values):.2f}) over {pairs} pairs")
+        click.echo(f"{name}: {one:.1f} images/s with one worker, {two:.1f} with two; ratio "
+                   f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f}) over {pairs} pairs")
 
 
 if __name__ == "__main__":

@@ -156,6 +156,12 @@ def with_controls(rows: Sequence[Row], settings: Settings = Settings(), *, kind:
                                f"{kind} do not have: choose METHOD@{' or METHOD@'.join(spaces)}.")
     controls = [baseline(method, spaces[0], settings) for method in CONTROLS]
     rows = [*(row for row in controls if row.name not in names), *rows]
+    refuse_alike(rows)
+    return rows
+
+
+def refuse_alike(rows: Sequence[Row]) -> None:
+    """Raises ``ToolkitError`` if the names of two rows are too alike for a folder each."""
     seen: dict[str, str] = {}
     for row in rows:
         slug = _slug(row.name)
@@ -163,7 +169,6 @@ def with_controls(rows: Sequence[Row], settings: Settings = Settings(), *, kind:
             raise ToolkitError(f"Two rows are called {seen[slug]!r} and {row.name!r}, too alike for a folder each: "
                                "name them apart, as in NAME=SPEC.")
         seen[slug] = row.name
-    return rows
 
 
 def measure(table: Table, rows: Sequence[Row], output: Path, *, seeds: int,

@@ -2,8 +2,10 @@
 
 The network reads a sequence step by step (``models.recurrent`` has the equations) and is trained from scratch on the
 labelled rows; validation rows choose the epoch. With ``pretrain_epochs`` it learns language first, from the texts of
-all training rows and no label, and then the classes, in ULMFiT's order: the head starts as the logistic regression on
-the pretrained features, then one more layer moves at a time, each slower than the layer above it.
+all training rows and no label, and then the classes (ULMFiT). A network that reads forwards alone
+(``bidirectional=False``) learns to predict the next token, any other hidden tokens, of which a text has fewer to learn
+from. All layers move at once, which validation rows of SST-2 preferred to ULMFiT's gradual order; ``unfreeze="gradual"``
+has that.
 
 References:
     Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735; ULMFiT: Howard and Ruder 2018,
@@ -26,7 +28,7 @@ TASKS = {"tag": tagging.run, "forecast": forecasting.run, "language-model": lang
 
 
 def run(table: Any, *, output: str | Path, settings: Settings = Settings(backbone="lstm", weights="none"),
-        task: str = "classify", pretrain_epochs: int = 0, unfreeze: str | None = None, resume: bool = False,
+        task: str = "classify", pretrain_epochs: int = 0, unfreeze: str = "all", resume: bool = False,
         **own: Any) -> dict[str, Any]:
     """Trains a recurrent network and writes a run folder.
 
@@ -36,7 +38,7 @@ def run(table: Any, *, output: str | Path, settings: Settings = Settings(backbon
         settings: everything else about training; the backbone is "lstm", whatever they say.
         task: "classify", "tag", "forecast" or "language-model".
         pretrain_epochs: passes over the texts of all training rows before any label is looked at; 0: none.
-        unfreeze: as of ``fine_tune.run``; None: "gradual" from pretrained weights, else "all".
+        unfreeze: as of ``fine_tune.run``.
         resume: continue a run that was stopped, to the same weights.
         **own: further arguments of ``run`` of ``toolkit.sequences`` for the task.
 
@@ -62,5 +64,4 @@ def run(table: Any, *, output: str | Path, settings: Settings = Settings(backbon
         if pretrain_epochs:
             settings, facts["pretraining"] = pretraining.pretrain(
                 table, partial(linear_probe.build_backbone, table, settings), settings, folder, epochs=pretrain_epochs)
-        chosen = unfreeze or ("all" if settings.from_scratch else "gradual")
-        return fine_tune.classify(table, folder, settings, unfreeze=chosen, recipe="LSTM", more=facts)
+        return fine_tune.classify(table, folder, settings, unfreeze=unfreeze, recipe="LSTM", more=facts)

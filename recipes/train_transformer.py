@@ -6,7 +6,7 @@ of all training rows and no label,
 
 .. math:: \min \; -\sum_{t\ \mathrm{hidden}} \log p(x_t | x_1 ... x_T, \mathrm{hidden\ left\ out}),
 
-and then the classes: the head starts as the logistic regression on the pretrained features, and all layers move.
+and then the classes.
 
 References:
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; hidden words: Devlin et al. 2019 (BERT),
@@ -29,7 +29,7 @@ TASKS = {"tag": tagging.run, "forecast": forecasting.run, "language-model": lang
 
 
 def run(table: Any, *, output: str | Path, settings: Settings = Settings(backbone="transformer", weights="none"),
-        task: str = "classify", pretrain_epochs: int = 0, unfreeze: str | None = None, resume: bool = False,
+        task: str = "classify", pretrain_epochs: int = 0, unfreeze: str = "all", resume: bool = False,
         **own: Any) -> dict[str, Any]:
     """Trains a transformer and writes a run folder.
 
@@ -39,7 +39,7 @@ def run(table: Any, *, output: str | Path, settings: Settings = Settings(backbon
         settings: everything else about training; the backbone is "transformer", whatever they say.
         task: "classify", "tag", "forecast" or "language-model".
         pretrain_epochs: passes over the texts of all training rows before any label is looked at; 0: none.
-        unfreeze: as of ``fine_tune.run``; None: "probe-first" from pretrained weights, else "all".
+        unfreeze: as of ``fine_tune.run``.
         resume: continue a run that was stopped, to the same weights.
         **own: further arguments of ``run`` of ``toolkit.sequences`` for the task.
 
@@ -65,5 +65,4 @@ def run(table: Any, *, output: str | Path, settings: Settings = Settings(backbon
         if pretrain_epochs:
             settings, facts["pretraining"] = pretraining.pretrain(
                 table, partial(linear_probe.build_backbone, table, settings), settings, folder, epochs=pretrain_epochs)
-        chosen = unfreeze or ("all" if settings.from_scratch else "probe-first")
-        return fine_tune.classify(table, folder, settings, unfreeze=chosen, recipe="transformer", more=facts)
+        return fine_tune.classify(table, folder, settings, unfreeze=unfreeze, recipe="transformer", more=facts)

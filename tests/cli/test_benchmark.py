@@ -97,7 +97,8 @@ def test_a_command_that_names_no_backbone_takes_that_of_the_benchmark() -> None:
 
 @pytest.mark.parametrize(("spec", "words"), [
     ("lda", "expected METHOD@SPACE"), ("", "expected METHOD@SPACE"), ("a=b", "expected METHOD@SPACE"),
-    ("lda@sounds", "the spaces pixels, hog, features"), ("svm@pixels", "the methods are majority-class"),
+    ("lda@sounds", "the spaces pixels, hog, ngrams, series, features"),
+    ("svm@pixels", "the methods are majority-class"),
     ("fine-tune --no-such", "No such option"), ("fine-tune --epochs many", "not a valid integer"),
     ("fine-tune other.csv", "unexpected extra argument"), ("fine-tune --output x", "--output belongs to the whole"),
     ("fine-tune --output=x", "--output belongs to the whole"), ("fine-tune --seed 3", "--seed belongs to the whole"),

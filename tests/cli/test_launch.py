@@ -52,8 +52,10 @@ def test_every_worker_knows_its_place_and_all_must_succeed(programs, tmp_path):
 
 
 def test_a_refusal_of_one_worker_ends_all(programs):
-    programs("import os, sys, time\nif '\"index\": 1' in os.environ['TF_CONFIG']:\n    print('Error: no', file=sys.stderr)\n"
-             "    sys.exit(1)\ntime.sleep(60)")
+    programs("import os, sys, time\n"
+             "if '\"index\": 1' in os.environ['TF_CONFIG']:\n"
+             "    sys.exit('Error: no')\n"
+             "time.sleep(60)")
     start = time.monotonic()
     result = invoke("fine-tune", "x.csv")
     assert result.exit_code == 1 and "Worker 1 ended with exit code 1" in result.output
@@ -61,7 +63,9 @@ def test_a_refusal_of_one_worker_ends_all(programs):
 
 
 def test_a_killed_worker_is_an_advice_to_resume(programs):
-    programs("import os, signal, time\nif '\"index\": 1' in os.environ['TF_CONFIG']:\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    programs("import os, signal, time\n"
+             "if '\"index\": 1' in os.environ['TF_CONFIG']:\n"
+             "    os.kill(os.getpid(), signal.SIGKILL)\n"
              "time.sleep(60)")
     result = invoke("fine-tune", "x.csv")
     assert result.exit_code == 75

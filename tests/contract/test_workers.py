@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 
 pytestmark = pytest.mark.contract
-TRAIN = ("fine-tune", *"--backbone small_cnn --weights none --image-size 16 --filters 4,8 --network-dropout 0 --epochs 6 "
-         "--no-batch-normalisation --batch-size 16 --optimizer sgd --learning-rate 0.01 --reflect no".split())
+TRAIN = ("fine-tune", *"--backbone small_cnn --weights none --image-size 16 --filters 4,8 --network-dropout 0 "
+         "--epochs 6 --no-batch-normalisation --batch-size 16 --optimizer sgd --learning-rate 0.01 --reflect no".split())
 
 
 def toolkit(*arguments: str, **more) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "toolkit", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, **more)
+    return subprocess.Popen([sys.executable, "-m", "toolkit", *arguments], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, **more)
 
 
 def probabilities(run: Path) -> np.ndarray:

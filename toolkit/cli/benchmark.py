@@ -119,10 +119,12 @@ def learning_curve(ctx: click.Context, table: str, labels: list[int | None], see
 def _begin(ctx: click.Context, table: str, output: str, resume: bool, values: dict[str, Any]
            ) -> tuple[list["Row"], Any]:
     """The rows and the table; refuses what cannot be used before anything is read."""
+    from recipes import benchmark as recipe
     from toolkit.training import run_folders
 
     settings = options.settings(values)
     rows = [row(spec, settings, _shared_words(ctx)) for spec in values["specs"]]
+    recipe.refuse_alike(rows)
     run_folders.check(output, resume=resume)
     if table.startswith("tfds:"):  # reading starts TensorFlow, which must leave the GPUs to the processes of the rows
         quiet_tensorflow.load()

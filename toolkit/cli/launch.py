@@ -69,7 +69,8 @@ def _check(ctx: click.Context, command: tuple[str, ...]) -> None:
         raise ToolkitError(f"launch cannot run {command[0]!r}: it takes a command that trains, one of "
                            f"{', '.join(shared)}.")
     if "TF_CONFIG" in os.environ:
-        raise ToolkitError("TF_CONFIG is set, so this process is a worker already: run the command itself, or unset it.")
+        raise ToolkitError("TF_CONFIG is set, so this process is a worker already: run the command itself, or unset "
+                           "it.")
 
 
 def _free_ports(count: int) -> list[int]:

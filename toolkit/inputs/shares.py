@@ -36,8 +36,8 @@ def size(batch_size: int) -> int:
     """
     count = _part.get()[1]
     if batch_size % count:
-        raise ToolkitError(f"A batch of {batch_size} rows cannot be divided among {count} workers: choose a --batch-size "
-                           f"that is a multiple of {count}.")
+        raise ToolkitError(f"A batch of {batch_size} rows cannot be divided among {count} workers: choose a "
+                           f"--batch-size that is a multiple of {count}.")
     return batch_size // count
 
 

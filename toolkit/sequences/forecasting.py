@@ -76,7 +76,8 @@ def from_values(model: keras.Model, table: TimeSeries, found: Cut) -> keras.Mode
     lookup = keras.layers.StringLookup(vocabulary=[named(other) for other in table.names], name="lookup")
     scale = keras.layers.Embedding(len(table.names) + 1, 2, trainable=False, name="scale")
     mean, deviation = keras.ops.split(scale(lookup(name))[:, 0], 2, axis=1)
-    forecast = keras.ops.squeeze(model((values - mean) / deviation), -1) * deviation + mean
+    scaled = keras.ops.squeeze(model((values - mean) / deviation), -1)
+    forecast = mean + scaled * deviation  # in this order: Keras takes (H, 1) added to (H, H) for a bias of the columns
     result = keras.Model([name, values], forecast, name="forecaster")
     rows = np.stack([found.means, found.scales], axis=1)
     scale.set_weights([np.concatenate([[[0.0, 1.0]], rows]).astype(np.float32)])

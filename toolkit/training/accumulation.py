@@ -40,8 +40,8 @@ def more_parts(parts: int, error: tf.errors.ResourceExhaustedError) -> int:
         error: how it failed.
     """
     where = str(error.message).splitlines()[0][:160]
-    say(f"Memory ran out ({where}): each batch is now divided into {2 * parts} parts, whose gradients are added up; the "
-        f"batch size stays as it is.")
+    say(f"Memory ran out ({where}): each batch is now divided into {2 * parts} parts, whose gradients are added up; "
+        f"the batch size stays as it is.")
     return 2 * parts
 
 

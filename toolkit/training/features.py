@@ -13,7 +13,7 @@ import functools
 import hashlib
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 ROWS_PER_FILE = 4096
 VERSION = 1  # raise it when the way from file to features changes
 PIXEL_SIDE = 32
-LENGTH_STEP = 8
-ROWS_PER_STEP = 64
 
 
 def extract(backbone: "keras.Model", table: Table, indices: np.ndarray | None = None, *, reflect: bool = False,
@@ -94,46 +92,17 @@ def through_network(backbone: "keras.Model", table: Table, indices: np.ndarray |
     Raises:
         ToolkitError: if an image can no longer be read.
     """
-    from toolkit.training import loop
+    from toolkit.training import loop, prediction
 
     network = functools.cache(lambda: backbones.fold_batch_normalization(backbones.network(backbone)))
 
     def compute(rows: np.ndarray, progress: Callable[[int], None]) -> np.ndarray:
         if table.kind != "image":
-            return _by_length(network(), batches(rows), progress)
+            return prediction.by_length(network(), batches(rows), progress)
         return inputs.explained(table, lambda: loop.predict(network(), batches(rows), progress))
 
     key = _key(backbones.fingerprint(backbone), repr(backbones.preprocessing(backbone)), *parts)
     return _through_cache(table, indices, Cache.open(cache, key), backbone.output_shape[-1], compute, title)
-
-
-def _by_length(network: "keras.Model", batches: "tf.data.Dataset", progress: Callable[[int], None]) -> np.ndarray:
-    """The outputs (n, F) of a network on sequences, those of like length together.
-
-    Each is padded to its own length rounded up to a multiple of eight: that saves most of the padding, and what comes
-    out of a sequence does not depend on its neighbours.
-    """
-    from toolkit.training import loop
-
-    sequences = [row for batch in batches for row in _trimmed(batch.numpy())]
-    result = np.zeros((len(sequences), network.output_shape[-1]), np.float32)
-    lengths, done = np.array([len(sequence) for sequence in sequences]), 0
-    for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        groups = (np.stack([sequences[row] for row in rows[start:start + ROWS_PER_STEP]])
-                  for start in range(0, len(rows), ROWS_PER_STEP))
-        result[rows] = loop.predict(network, groups)
-        done += len(rows)
-        progress(done)
-    return result
-
-
-def _trimmed(batch: np.ndarray) -> Iterator[np.ndarray]:
-    """The rows of a batch of tokens (B, T), 0 = padding, or series (B, T, C), NaN = padding, without most padding."""
-    known = batch != 0 if batch.ndim == 2 else np.isfinite(batch).any(axis=2)
-    steps = batch.shape[1] - np.argmax(known[:, ::-1], axis=1)
-    for row, length in zip(batch, np.where(known.any(axis=1), steps, 1), strict=True):
-        yield row[:-(-int(length) // LENGTH_STEP) * LENGTH_STEP]
 
 
 def pixels(table: Table, indices: np.ndarray | None = None, *, cache: Path | None = None) -> np.ndarray:
@@ -190,8 +159,8 @@ def _through_cache(table: Table, indices: np.ndarray | None, cache: "Cache", wid
         workers.wait()
         left = np.flatnonzero(~cache.read_into(result, checksums))
         if len(left):
-            say(f"The workers do not share the cache {cache.folder}: each extracts all rows itself. Set TOOLKIT_CACHE to a "
-                f"folder that all of them see.")
+            say(f"The workers do not share the cache {cache.folder}: each extracts all rows itself. Set TOOLKIT_CACHE "
+                f"to a folder that all of them see.")
         fill(left)
     return result[inverse]
 

@@ -1,8 +1,8 @@
 """The folder of a run: made once, never overwritten, resumed only by the command that began it.
 
 ``params.json`` is written first, so that a run killed at any moment can be checked against the command that resumes
-it; the report is written last, so that its presence means that the run is complete. Of several workers the chief writes;
-the others write into a folder of their own, which goes when they end, and read the checkpoints in the chief's.
+it; the report is written last, so that its presence means that the run is complete. Of several workers the chief
+writes; the others write into a folder of their own, which goes when they end, and read the chief's checkpoints.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class RunFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self.close()
-        if isinstance(error, ToolkitError) and self.new and self.path.is_dir() and [p.name for p in self.path.iterdir()] == ["params.json"]:
+        if isinstance(error, ToolkitError) and self.new and [p.name for p in self.path.iterdir()] == ["params.json"]:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _hold(self) -> None:
@@ -179,5 +179,5 @@ def _check_same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> N
         raise ToolkitError(f"--resume continues the same command, but {'; '.join(changed)}. Repeat the first command, "
                            f"or choose another --output.")
     if (old["fingerprint"], old["split_fingerprint"]) != (new["fingerprint"], new["split_fingerprint"]):
-        raise ToolkitError(f"--resume continues on the same data, but images, labels or splits have changed since "
+        raise ToolkitError(f"--resume continues on the same data, but inputs, labels or splits have changed since "
                            f"{path} was begun: choose another --output.")

@@ -1,7 +1,7 @@
 """Several processes that train one model together: each runs the same command, the first of them is the chief.
 
-Who takes part says ``TF_CONFIG``, as TensorFlow documents it and as ``toolkit launch`` sets it, or the Slurm step that a
-process was started in. Each process reads its own part of every batch, gradients are summed over all of them by
+Who takes part says ``TF_CONFIG``, as TensorFlow documents it and as ``toolkit launch`` sets it, or the Slurm step that
+a process was started in. Each process reads its own part of every batch, gradients are summed over all of them by
 ``tf.distribute.MultiWorkerMirroredStrategy``, and the chief alone writes the run folder, which all of them must see, as
 they must see the data and the cache of features.
 
@@ -123,7 +123,7 @@ def _mend_fit() -> None:
     trainer.TensorFlowTrainer._maybe_symbolic_build = _maybe_symbolic_build
 
 
-# ---- What the workers do together; alone, each of these does nothing ----------------------------------------------------
+# ---- What the workers do together; alone, each of these does nothing ----------------------------------------------
 
 
 def own(indices: np.ndarray) -> np.ndarray:

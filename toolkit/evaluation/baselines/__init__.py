@@ -3,7 +3,7 @@
 ``METHODS`` holds them by name, each a function ``(features (n, F), labels (n,), num_classes, *, groups, seed) ->
 classifier``; a classifier has a ``name``, ``details`` for the report and ``probabilities(features)``. All settings are
 chosen on the rows given. Where a table is too large for the exact method, ``details`` hold ``approximation`` and
-``reason``.
+``reason``. ``on_sequences`` fits them, and methods that only texts or only series have, to texts and series.
 """
 
 from __future__ import annotations
