@@ -30,7 +30,7 @@ def text_cnn(
         mask: (B, T) bool, false at padding.
         widths: tokens that a filter sees.
         filters: of each width; one number is for all.
-        dropout: rate in [0, 1) before the features.
+        dropout: rate in [0, 1) before the filters, and before the features.
 
     Returns:
         (B, F) features, F = all filters.
@@ -41,7 +41,7 @@ def text_cnn(
     filters = filters * len(widths) if len(filters) == 1 else filters
     if len(filters) != len(widths):
         raise ValueError(f"{len(filters)} numbers of filters for {len(widths)} widths; expected one, or one a width")
-    x = masked(x, mask)
+    x = masked(layers.Dropout(dropout, name="layer1_dropout")(x), mask)
     answers = [layers.Conv1D(number, width, padding="same", activation="relu", name=f"layer1_width{width}")(x)
                for number, width in zip(filters, widths, strict=True)]
     best = [max_over_time(answer, mask) for answer in answers]
