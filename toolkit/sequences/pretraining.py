@@ -34,7 +34,7 @@ from toolkit.models import backbones, vocabularies
 from toolkit.models.sequence_layers import positions
 from toolkit.sequences import batches
 from toolkit.tables import Table
-from toolkit.training import Settings, devices, loop, optimizers, plans, run_folders
+from toolkit.training import Settings, devices, loop, optimizers, plans, run_folders, workers
 
 LONGEST = 64  # tokens of a row of pretraining: longer texts are cut into several
 HIDDEN_SHARE, MARK_SHARE, OTHER_SHARE = 0.15, 0.8, 0.1
@@ -64,6 +64,8 @@ def pretrain(table: Table, build: Callable[[], keras.Model], settings: Settings,
     if table.kind != "text":
         raise ToolkitError(f"--pretrain-epochs learns the language of texts, and the rows of {table.source} are of "
                            f"kind {table.kind}: leave it out.")
+    if workers.this().count > 1:
+        raise ToolkitError("--pretrain-epochs trains in one process: leave it out, or train without launch.")
     path, facts = folder.path / FILE, folder.path / FACTS
     if not path.exists():
         backbone, history, objective = _train(table, build, settings, folder.checkpoints / "pretraining", epochs)
