@@ -49,6 +49,8 @@ def draw(path: Path, table: TimeSeries, found: Cut, forecasts: np.ndarray, name:
         axes.plot([], [], color="C0", label=f"{name}, {horizon} {'step' if horizon == 1 else 'steps'} ahead")
         axes.axvline(border, color="grey", linestyle="--", linewidth=1, label="end of what was learnt from")
         axes.set_title(shortened(table.names[number] or table.source, 90), parse_math=False, loc="left", fontsize=10)
+        axes.set_xlabel("time step")
+        axes.set_ylabel("value")
         axes.legend(loc="upper left", fontsize=8)
         axes.grid(alpha=0.3)
     with atomic_files.in_place_of(path) as temporary:

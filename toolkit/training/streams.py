@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -24,7 +25,7 @@ def labelled(table: "Table", preprocessing: Preprocessing, settings: Settings, *
     """First step -> endless batches (inputs, one-hot targets, weights) of the labelled training rows.
 
     Raises:
-        ToolkitError: if texts or series shall be mixed.
+        ToolkitError: if texts or series shall be mixed, or words hidden from a network that knows pieces of words.
     """
     rows = table.labelled("train")
     labels, num_classes = table.labels[rows], len(table.class_names)
@@ -39,6 +40,10 @@ def labelled(table: "Table", preprocessing: Preprocessing, settings: Settings, *
         if settings.mixup:
             raise ToolkitError(f"--mixup mixes images, and the rows of {table.source} are of kind {table.kind}: leave "
                                "it out.")
+        pieces = table.kind == "text" and not isinstance(preprocessing.vectorizer, keras.layers.TextVectorization)
+        if settings.word_dropout and pieces:
+            raise ToolkitError("--word-dropout hides words of the table's own vocabulary, and a pretrained text encoder "
+                               "knows pieces of words: leave it out.")
 
     def targets(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         images, label = batch
