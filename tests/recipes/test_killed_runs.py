@@ -1,4 +1,4 @@
-"""kill -9 at ten moments, then --resume: the same weights and the same predictions, bit for bit."""
+"""kill -9 at some moments, then --resume: the same weights and the same predictions, bit for bit."""
 
 import hashlib
 import random
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-MOMENTS = ["step:3", "step:17", "validation:1", "validation:3", "write:1", "write:2",
-           *(f"seconds:{random.Random(i).uniform(4, 14):.2f}" for i in range(4))]
+MOMENTS = ["step:17", "validation:1", "write:1"]
+MORE_MOMENTS = ["step:3", "validation:3", "write:2",
+                *(f"seconds:{random.Random(i).uniform(4, 14):.2f}" for i in range(4))]
 
 
 def run(table: Path, output: Path, moment: str) -> int:
@@ -28,10 +29,11 @@ def digests(output: Path) -> tuple[str, str]:
 
 
 @pytest.mark.contract
-def test_a_run_killed_ten_times_ends_as_one_never_killed(small_table: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moments", [MOMENTS, pytest.param(MORE_MOMENTS, marks=pytest.mark.slow)])
+def test_a_killed_run_ends_as_one_never_killed(moments: list[str], small_table: Path, tmp_path: Path) -> None:
     assert run(small_table, tmp_path / "whole", "never") == 0
     deaths = 0
-    for number, moment in enumerate(MOMENTS):
+    for number, moment in enumerate(moments):
         output = tmp_path / f"killed-{number}"
         first = run(small_table, output, moment)
         assert first in (0, -signal.SIGKILL), moment
@@ -39,4 +41,4 @@ def test_a_run_killed_ten_times_ends_as_one_never_killed(small_table: Path, tmp_
         deaths += first == -signal.SIGKILL
         assert run(small_table, output, "never") == 0
         assert digests(output) == digests(tmp_path / "whole"), moment
-    assert deaths >= 8
+    assert deaths >= len(moments) - 2
