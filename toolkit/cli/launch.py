@@ -21,6 +21,7 @@ from toolkit.cli import options
 
 ALONE = ("benchmark", "learning-curve")  # their rows are processes of their own
 GRACE_SECONDS = 60.0  # for a last step and a checkpoint, or for the slower workers to end
+SECONDS_OF_CHIEF = 5.0
 RESUME_ME = 75
 
 
@@ -99,6 +100,9 @@ def _first_failure(running: list[subprocess.Popen]) -> int | None:
     while True:
         codes = [worker.poll() for worker in running]
         failed = next((index for index, code in enumerate(codes) if code), None)
+        if failed and codes[failed] > 0:  # what is wrong for all of them the chief says too, perhaps a little later
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return 0 if running[0].wait(SECONDS_OF_CHIEF) == codes[failed] else failed
         if failed is not None or all(code == 0 for code in codes):
             return failed
         if codes[0] == 0 and deadline is None:  # the chief has written everything

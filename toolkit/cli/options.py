@@ -127,7 +127,13 @@ _NETWORK = "Network (options that the named backbones have)"
 # ---- Options of the backbone and its network ----------------------------------------------------------------------
 
 
-def _network_option(name: str, network: NetworkOption) -> Decorator:
+def network_option(name: str, network: NetworkOption) -> Decorator:
+    """The option of an argument of networks, whose value a command is given as ``network_<name>``.
+
+    Args:
+        name: of the argument.
+        network: what is known of it.
+    """
     by_value: dict[str, list[str]] = {}
     for backbone, value in network.defaults.items():
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -140,7 +146,7 @@ def _network_option(name: str, network: NetworkOption) -> Decorator:
 
 backbone = _together(
     _settings_of("Backbone", ("backbone", "weights", "image_size")),
-    *(_network_option(name, network) for name, network in NETWORK_OPTIONS.items()))
+    *(network_option(name, network) for name, network in NETWORK_OPTIONS.items()))
 
 
 def settings(values: Mapping[str, Any]) -> Settings:

@@ -48,7 +48,7 @@ def _network_options(network: str) -> Callable[[Callable[..., Any]], Callable[..
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, found in reversed(options.NETWORK_OPTIONS.items()):
             if network in found.defaults:
-                function = options._network_option(name, found)(function)
+                function = options.network_option(name, found)(function)
         return function
 
     return decorate
