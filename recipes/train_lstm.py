@@ -4,8 +4,8 @@ The network reads a sequence step by step (``models.recurrent`` has the equation
 labelled rows; validation rows choose the epoch. With ``pretrain_epochs`` it learns language first, from the texts of
 all training rows and no label, and then the classes (ULMFiT). A network that reads forwards alone
 (``bidirectional=False``) learns to predict the next token, any other hidden tokens, of which a text has fewer to learn
-from. All layers move at once, which validation rows of SST-2 preferred to ULMFiT's gradual order; ``unfreeze="gradual"``
-has that.
+from. All layers move at once, which validation rows of SST-2 preferred to ULMFiT's gradual order;
+``unfreeze="gradual"`` has that.
 
 References:
     Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735; ULMFiT: Howard and Ruder 2018,
@@ -14,17 +14,12 @@ References:
 
 from __future__ import annotations
 
-import dataclasses
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from recipes import fine_tune, linear_probe
-from toolkit import ToolkitError
-from toolkit.sequences import forecasting, language_models, pretraining, tagging
-from toolkit.training import Settings, run_folders
-
-TASKS = {"tag": tagging.run, "forecast": forecasting.run, "language-model": language_models.run}  # beside classify
+from toolkit.sequences import runs
+from toolkit.training import Settings
 
 
 def run(table: Any, *, output: str | Path, settings: Settings = Settings(backbone="lstm", weights="none"),
@@ -49,19 +44,6 @@ def run(table: Any, *, output: str | Path, settings: Settings = Settings(backbon
         ToolkitError: if the folder, the table or the options cannot be used.
         KeyboardInterrupt: on Ctrl-C, after the best model so far was saved.
     """
-    weights = "none" if settings.weights == "imagenet" else settings.weights
-    settings = dataclasses.replace(settings, backbone="lstm", weights=weights)
-    if task in TASKS:
-        return TASKS[task](table, output=output, settings=settings, network="lstm", recipe="train_lstm", resume=resume,
-                           **own)
-    if task != "classify":
-        raise ToolkitError(f"task is {task!r}; it must be one of classify, {', '.join(TASKS)}.")
-    options = {**settings.describe(), "task": task, "pretrain_epochs": pretrain_epochs, "unfreeze": unfreeze}
-    with run_folders.begin(output, "train_lstm", table, options, resume=resume) as folder:
-        if folder.finished:
-            return folder.report
-        facts: dict[str, Any] = {}
-        if pretrain_epochs:
-            settings, facts["pretraining"] = pretraining.pretrain(
-                table, partial(linear_probe.build_backbone, table, settings), settings, folder, epochs=pretrain_epochs)
-        return fine_tune.classify(table, folder, settings, unfreeze=unfreeze, recipe="LSTM", more=facts)
+    return runs.learn(table, network="lstm", title="LSTM", output=output, settings=settings, task=task,
+                      pretrain_epochs=pretrain_epochs, unfreeze=unfreeze, resume=resume,
+                      build=linear_probe.build_backbone, classify=fine_tune.classify, **own)
