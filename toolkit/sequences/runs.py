@@ -1,4 +1,4 @@
-"""What `train-lstm` and `train-transformer` share: the task decides what is learnt, the recipe which network learns it."""
+"""What ``train-lstm`` and ``train-transformer`` share: the task says what is learnt, the recipe by which network."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def learn(table: Any, *, network: str, title: str, output: str | Path, settings:
     recipe, weights = f"train_{network}", "none" if settings.weights == "imagenet" else settings.weights
     settings = dataclasses.replace(settings, backbone=network, weights=weights)
     if task in TASKS:
-        return TASKS[task](table, output=output, settings=settings, network=network, recipe=recipe, resume=resume, **own)
+        return TASKS[task](table, output=output, settings=settings, network=network, recipe=recipe, resume=resume,
+                           **own)
     if task != "classify":
         raise ToolkitError(f"task is {task!r}; it must be one of classify, {', '.join(TASKS)}.")
     options = {**settings.describe(), "task": task, "pretrain_epochs": pretrain_epochs, "unfreeze": unfreeze}
