@@ -182,13 +182,18 @@ def row(spec: str, settings: "Settings", shared: Sequence[str] = ()) -> "Row":
         >>> net = row("my net=fine-tune --backbone mlp --weights none --hidden 9", Settings(seed=3))
         >>> net.name, net.settings.backbone_options, net.settings.seed
         ('my net', {'hidden': [9]}, 3)
+        >>> row("fine-tune 96=fine-tune --image-size=96", Settings()).name
+        'fine-tune 96'
     """
-    for name, rest in ((None, spec), spec.partition("=")[::2]):
-        words = _split(spec, rest)
-        if words and words[0] in COMMANDS:
-            return _recipe(spec, name or rest.strip(), words, settings, shared)
-        if len(words) == 1 and (found := _baseline(spec, words[0], settings)):
-            return found if name is None else _renamed(found, name)
+    name, _, named = spec.partition("=")
+    if named.split()[:1] and named.split()[0] not in COMMANDS and spec.split()[0] in COMMANDS:
+        named = ""  # the "=" is one of the command's own: fine-tune --image-size=96
+    name, rest = (name, named) if named else (None, spec)
+    words = _split(spec, rest)
+    if words and words[0] in COMMANDS:
+        return _recipe(spec, name or rest.strip(), words, settings, shared)
+    if len(words) == 1 and (found := _baseline(spec, words[0], settings)):
+        return found if name is None else _renamed(found, name)
     raise _refusal(spec, f"expected METHOD@SPACE, or one of {', '.join(COMMANDS)} with its options, perhaps with "
                          "NAME= in front.")
 
