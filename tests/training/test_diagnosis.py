@@ -1,13 +1,14 @@
 """What the doctor finds, and what it says where something is missing."""
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
-from toolkit.training import diagnosis
+from toolkit.training import diagnosis, workers
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_a_full_disk_is_not_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setattr(diagnosis, "_weights", lambda: diagnosis.Finding("weights", True, "not loaded here"))
     monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "not" / "yet" / "there"))
     found = {one["name"]: one for one in diagnosis.findings("cpu")}
-    assert list(found) == ["versions", "extras", "GPU", "device", "memory", "cache", "this folder", "weights"]
+    assert list(found) == ["versions", "extras", "GPU", "workers", "device", "memory", "cache", "this folder", "weights"]
     assert found["cache"]["ok"] and str(tmp_path) in found["cache"]["text"] and "CPU:0" in found["device"]["text"]
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
     assert "make room" in diagnosis._disk("cache", tmp_path).text
@@ -61,3 +62,19 @@ def test_a_refusal_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "_weights", lambda: diagnosis.Finding("weights", True, "not loaded here"))
     found = {one["name"]: one for one in diagnosis.findings("gpu:7")}
     assert not found["device"]["ok"] and "TensorFlow sees" in found["device"]["text"]
+
+
+@pytest.mark.parametrize(("host", "ok", "words"), [
+    ("localhost", True, "worker 1 of 2"), ("no-such-host.invalid", False, "no address is known for no-such-host.invalid")])
+def test_other_workers_are_looked_up_and_not_waited_for(monkeypatch: pytest.MonkeyPatch, host: str, ok: bool,
+                                                        words: str) -> None:
+    cluster = {"worker": [f"{host}:1234", "localhost:1235"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 1}}))
+    monkeypatch.setattr(diagnosis, "_weights", lambda: diagnosis.Finding("weights", True, "not loaded here"))
+    workers.this.cache_clear()
+    try:
+        found = {one["name"]: one for one in diagnosis.findings("cpu")}
+    finally:
+        workers.this.cache_clear()
+    assert found["workers"]["ok"] is ok and words in found["workers"]["text"]
+    assert "waits for the others" in found["device"]["text"]

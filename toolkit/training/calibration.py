@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -87,14 +88,12 @@ def _seconds_to_end(model: keras.Model, plan: Plan, end_epoch: Callable[[], obje
 
 def _shortened(plan: Plan, settings: Settings, seconds: float, overhead: float, between: float, num_rows: int
                ) -> dict[str, int]:
-    """Epochs and steps that fit: whole epochs if at least one does, else one shorter epoch."""
+    """Epochs and steps that fit: as few epochs as hold them all, each cut a little shorter."""
     forward = seconds / (3 * settings.batch_size)  # of one row: about a third of its training step
     budget = settings.time_limit * 60 / settings.members - num_rows * forward - 2 * overhead
-    per_epoch = plan.steps_per_epoch * seconds + between
-    epochs = min(plan.epochs, int(budget / per_epoch))
-    if epochs >= 1:
-        return {"epochs": epochs, "steps_per_epoch": plan.steps_per_epoch}
-    return {"epochs": 1, "steps_per_epoch": int(np.clip(budget / seconds, 1, plan.steps_per_epoch))}
+    epochs = int(np.clip(math.ceil(budget / (plan.steps_per_epoch * seconds + between)), 1, plan.epochs))
+    steps = int((budget / epochs - between) / seconds)
+    return {"epochs": epochs, "steps_per_epoch": int(np.clip(steps, 1, plan.steps_per_epoch))}
 
 
 def seconds_per_step(model: keras.Model, batches: Batches) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -18,9 +19,10 @@ import numpy as np
 
 import toolkit
 from toolkit import ToolkitError
+from toolkit.training import workers
 
 PACKAGES = ("tensorflow", "keras", "scikit-learn", "numpy", "pandas")
-EXTRAS = {"hub": ("keras_hub", "safetensors"), "plots": ("matplotlib",)}
+EXTRAS = {"hub": ("keras_hub", "safetensors"), "plots": ("matplotlib",), "denoise": ("skimage",), "series": ("aeon",)}
 LEAST_MEMORY_GB, LEAST_DISK_GB = 2.0, 1.0
 BATCH_SIZE, SECONDS = 16, 3.0
 
@@ -41,7 +43,7 @@ class Finding:
 
 
 def findings(devices: str = "auto") -> list[dict[str, Any]]:
-    """Looks at packages, devices, memory, disk, embedded weights and speed, in this order.
+    """Looks at packages, devices, other workers, memory, disk, embedded weights and speed, in this order.
 
     Args:
         devices: as for ``devices.strategy``.
@@ -50,7 +52,8 @@ def findings(devices: str = "auto") -> list[dict[str, Any]]:
         JSON-ready dicts of ``Finding``; a look that fails is a finding that is not ok.
     """
     looks: dict[str, Callable[[], Finding]] = {
-        "versions": _versions, "extras": _extras, "GPU": gpu, "device": lambda: _device(devices), "memory": _memory,
+        "versions": _versions, "extras": _extras, "GPU": gpu, "workers": _workers, "device": lambda: _device(devices),
+        "memory": _memory,
         "cache": lambda: _disk("cache", toolkit.cache_folder()),
         "this folder": lambda: _disk("this folder", Path.cwd()), "weights": _weights}
     found = []
@@ -100,11 +103,30 @@ def gpu() -> Finding:
                                  "this TensorFlow (nvidia-smi shows the CUDA version it serves)")
 
 
+def _workers() -> Finding:
+    """Whether this process is one of several, and whether the others' machines have an address."""
+    worker = workers.this()
+    if worker.count == 1:
+        return Finding("workers", True, "this process works alone: neither TF_CONFIG nor Slurm names others")
+    lost = []
+    for host in dict.fromkeys(address.rpartition(":")[0] for address in workers.addresses()):
+        try:
+            socket.getaddrinfo(host.strip("[]"), None)
+        except OSError:
+            lost.append(host)
+    place = f"worker {worker.index} of {worker.count}"
+    if lost:
+        return Finding("workers", False, f"{place}; no address is known for {', '.join(lost)}: look at TF_CONFIG")
+    return Finding("workers", True, f"{place}, the chief, which writes the files" if worker.is_chief else place)
+
+
 def _device(devices: str) -> Finding:
     import tensorflow as tf
 
     from toolkit.training.devices import strategy
 
+    if workers.this().count > 1:
+        return Finding("device", True, f"--devices {devices} on each worker; not tried, since it waits for the others")
     replicas = strategy(devices).num_replicas_in_sync
     used = (tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU"))[:replicas]
     names = ", ".join(one.name.rpartition("device:")[2] for one in used)

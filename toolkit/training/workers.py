@@ -79,6 +79,14 @@ def _of_config(text: str) -> Worker:
     return found
 
 
+def addresses() -> list[str]:
+    """host:port of every worker, as ``TF_CONFIG`` names them; none where Slurm does, or where this process is alone."""
+    if "TF_CONFIG" not in os.environ or this().count == 1:
+        return []
+    cluster = json.loads(os.environ["TF_CONFIG"])["cluster"]
+    return [*cluster.get("chief", []), *cluster.get("worker", [])]
+
+
 def strategy() -> "tf.distribute.Strategy":
     """The strategy over all workers; returns when all of them have begun.
 
