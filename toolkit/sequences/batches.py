@@ -1,44 +1,22 @@
-"""Rows of different lengths as padded batches, of like lengths together.
+"""Rows of different lengths as padded batches, of like lengths together (see ``inputs.buckets``).
 
-A pass shuffles the rows, sorts windows of 50 batches by length, and shuffles the batches; all of it is a function of
-the seed and the number of the step, so that a run that was stopped goes on with the batch that it would have had.
+Which rows a batch holds is a function of the seed and the number of the step, so that a run that was stopped goes on
+with the batch that it would have had.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-WINDOW = 50  # batches that are sorted by length together
+from toolkit.inputs import buckets
+
 MULTIPLE = 8  # lengths are rounded up to it, so that few graphs and buffers are needed
-_STREAM = 3
 
 Rows = Sequence[np.ndarray]
-
-
-def order(lengths: np.ndarray, batch_size: int, *, seed: int, number: int) -> list[np.ndarray]:
-    """The batches of a pass: positions of rows; the rows that are left over when batches are full come another time.
-
-    Args:
-        lengths: (n,) of the rows.
-        batch_size: rows a batch; all n where they are fewer.
-        seed: of the order.
-        number: of the pass, from 0.
-
-    Example:
-        >>> [sorted(batch.tolist()) for batch in order(np.array([9, 1, 8, 2]), 2, seed=0, number=0)]
-        [[0, 2], [1, 3]]
-    """
-    random = np.random.default_rng([seed, _STREAM, number])
-    rows, batch_size = random.permutation(len(lengths)), min(batch_size, len(lengths))
-    batches = []
-    for start in range(0, len(rows), WINDOW * batch_size):
-        window = rows[start:start + WINDOW * batch_size]
-        window = window[np.argsort(lengths[window], kind="stable")]
-        batches += [window[i:i + batch_size] for i in range(0, len(window) - batch_size + 1, batch_size)]
-    return [batches[i] for i in random.permutation(len(batches))]
 
 
 def padded(rows: Rows) -> np.ndarray:
@@ -66,15 +44,14 @@ def training(inputs: Rows, targets: Rows, *, batch_size: int, seed: int) -> Call
     """
     lengths = np.array([len(row) for row in inputs])
 
+    order = buckets.Order(lengths, batch_size, seed)
+
     def stream(first_step: int) -> Iterator[tuple[np.ndarray, ...]]:
-        per_pass = len(order(lengths, batch_size, seed=seed, number=0))
-        number, skipped = divmod(first_step, per_pass)
-        while True:
-            for rows in order(lengths, batch_size, seed=seed, number=number)[skipped:]:
-                tokens = padded([inputs[i] for i in rows])
-                yield (tokens.astype(np.int32), padded([targets[i] for i in rows]).astype(np.int32),
-                       (np.arange(tokens.shape[1]) < lengths[rows][:, None]).astype(np.float32))
-            number, skipped = number + 1, 0
+        for step in itertools.count(first_step):
+            rows = [row for _, row in order.batch(step)]
+            tokens = padded([inputs[i] for i in rows])
+            yield (tokens.astype(np.int32), padded([targets[i] for i in rows]).astype(np.int32),
+                   (np.arange(tokens.shape[1]) < lengths[rows][:, None]).astype(np.float32))
 
     signature = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.int32),
                  tf.TensorSpec((None, None), tf.float32))

@@ -18,6 +18,7 @@ References:
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,8 +30,9 @@ import tensorflow as tf
 
 from toolkit import ToolkitError
 from toolkit.evaluation.report import files
+from toolkit.inputs import buckets
 from toolkit.models import classifiers
-from toolkit.sequences import batches, forecast_baselines, forecast_pictures, forecast_scores, reports, step_networks
+from toolkit.sequences import forecast_baselines, forecast_pictures, forecast_scores, reports, step_networks
 from toolkit.sequences import windows as windows_
 from toolkit.sequences.forecast_baselines import LinearAutoregression
 from toolkit.sequences.windows import Cut, Windows
@@ -118,14 +120,12 @@ class Validation:
 def stream(train: Windows, batch_size: int, seed: int) -> Callable[[int], tf.data.Dataset]:
     """First step -> endless batches (known (B, L), wanted (B, H, 1)), a function of the seed and the step."""
     known, wanted = train.known.astype(np.float32), train.wanted.astype(np.float32)[..., None]
-    lengths = np.zeros(len(train))
+    order = buckets.Order(np.zeros(len(train)), batch_size, seed, window_batches=1)
 
     def batch_after_batch(first_step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        number, skipped = divmod(first_step, len(batches.order(lengths, batch_size, seed=seed, number=0)))
-        while True:
-            for rows in batches.order(lengths, batch_size, seed=seed, number=number)[skipped:]:
-                yield known[rows], wanted[rows]
-            number, skipped = number + 1, 0
+        for step in itertools.count(first_step):
+            rows = [row for _, row in order.batch(step)]
+            yield known[rows], wanted[rows]
 
     signature = tuple(tf.TensorSpec((None, *values.shape[1:]), tf.float32) for values in (known, wanted))
     return lambda first_step: tf.data.Dataset.from_generator(lambda: batch_after_batch(int(first_step)),

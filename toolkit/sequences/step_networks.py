@@ -164,7 +164,7 @@ def plan(settings: Settings, num_rows: int, folder: Any, *, title: str, budget: 
     """
     epochs = settings.epochs or int(min(max(round(budget / num_rows), fewest), most))
     settings = Settings(**{**settings.describe(), "epochs": epochs}).for_rows(num_rows)
-    steps = max(1, num_rows // min(settings.batch_size, num_rows))
+    steps = math.ceil(num_rows / settings.batch_size)
     return plans.Plan(steps, epochs, settings.seed, folder, title, from_start=False), settings
 
 
