@@ -16,24 +16,29 @@ SHARES = ("labels", "unknown")
 WAYS = ("rounds", "lee")
 TARGETS = ("hard", "soft")
 RULES = ("adamatch", "softmatch", "freematch", "flexmatch", "fixmatch", "uda", "debiasmatch")
-strong_copies = options.option("--strong-copies", family="Method", type=click.IntRange(0, 64), metavar="K", default=2,
-                               help="Strongly changed copies of each row; their features are cached.")
-scales = options.option("--scales", family="Method", type=click.IntRange(1, 2), metavar="N", default=2,
-                        help="2: features of an image at five sevenths of its size stand beside those of the image.")
 SPACES = ("features", "pixels", "both")
 _OWN = ("method", "targets", "rounds", "rule", "strong_copies", "scales", "space", "steps", "per_label",
         "unlabelled_weight", "strength", "radius", "neighbours", "shares")
 _PIXELS = "Pixel space"
 STEPS = {"features": 1000, "pixels": 1500}
-_BY_SPACE = f"{STEPS['features']:,} in feature space, {STEPS['pixels']:,} in pixel space"
 _OF_PIXELS = ("batch_size", "optimizer", "learning_rate", "momentum", "schedule", "warm_up_ratio", "layer_decay",
               "weight_decay", "l2", "max_norm", "dropout", "label_smoothing", "class_weights", "batch_norm", "monitor",
               "patience", "time_limit", "precision", "crop", "colour", "rand_augment")
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+# ---- Options that several commands have ---------------------------------------------------------------------------
+
+strong_copies = options.option("--strong-copies", family="Method", type=click.IntRange(0, 64), metavar="K", default=2,
+                               help="Strongly changed copies of each row; their features are cached.")
+scales = options.option("--scales", family="Method", type=click.IntRange(1, 2), metavar="N", default=2,
+                        help="2: features of an image at five sevenths of its size stand beside those of the image.")
 space = options.option("--space", family="Method", type=click.Choice(SPACES), default=SPACES[0],
                        help="Learn a head on cached frozen features in seconds; or the whole network, in up to an "
                             "hour; or both, the one from where the other ends.")
 steps = options.option("--steps", family="Method", type=click.IntRange(1, 1_000_000), metavar="N",
-                       help="Gradient steps of the method, and of its control.", show_default=_BY_SPACE)
+                       help="Gradient steps of the method, and of its control.",
+                       show_default=f"{STEPS['features']:,} in feature space, {STEPS['pixels']:,} in pixel space")
+reflect = options.setting("reflect", family="Method")
 
 
 def in_pixels(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,7 +48,7 @@ def in_pixels(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def per_label(default: int | None, told: str | bool = True) -> Callable[..., Any]:
+def per_label(default: int | None, told: str | bool = True) -> Decorator:
     """The option of the unlabelled images in a batch.
 
     Args:
@@ -54,7 +59,7 @@ def per_label(default: int | None, told: str | bool = True) -> Callable[..., Any
                           help="Unlabelled images a labelled one in each batch.", show_default=told)
 
 
-def unlabelled_weight(default: float | None, told: str | bool = True) -> Callable[..., Any]:
+def unlabelled_weight(default: float | None, told: str | bool = True) -> Decorator:
     """The option of the weight of the loss of unlabelled images, as ``per_label``.
 
     Args:
@@ -65,161 +70,88 @@ def unlabelled_weight(default: float | None, told: str | bool = True) -> Callabl
                           metavar="X", default=default, help="Of the loss of unlabelled images.", show_default=told)
 
 
-def _train(recipe: str, values: dict[str, Any]) -> None:
-    """Gives a recipe those of the options that are its own and no other's."""
-    own = {name: values.pop(name) for name in _OWN if name in values}
-    recipes.train(recipe, values, **own)
+# ---- The commands -------------------------------------------------------------------------------------------------
 
 
-@click.command("spread-labels", cls=options.Command, short_help="Spread few labels along a graph of rows.")
-@options.table
-@options.unlabelled
-@options.backbone
-@options.option("--method", family="Graph", type=click.Choice(METHODS), default=METHODS[0],
-                help="How labels spread; auto: chosen by cross-fitting on labelled rows.")
-@options.option("--neighbours", family="Graph", type=click.IntRange(1, 1000), metavar="N", default=25,
-                help="Nearest neighbours that each row is joined to.")
-@options.option("--class-shares", "shares", family="Graph", type=click.Choice(SHARES), default=SHARES[0],
-                help="Whether the unlabelled rows are taken to have the classes in the shares of the labels, unless "
-                     "they visibly have not.")
-@options.run
-def spread_labels(**values: Any) -> None:
-    """Spread few labels to the unlabelled rows along a nearest-neighbour graph of frozen features.
+def _command(name: str, short: str, sentence: str, *own: Decorator, control: str = "the same head") -> click.Command:
+    """The command of a recipe.
 
-    TABLE is a CSV (path or text,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A
-    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over logistic regression
-    on the labels alone, the unlabelled rows are not used.
+    Args:
+        name: of the command, and with underscores of the recipe.
+        short: its line among all commands.
+        sentence: what it does.
+        own: options beside those of the table, the backbone and the run.
+        control: what learns from the labels alone.
     """
-    _train("spread_labels", values)
+    def train(**values: Any) -> None:
+        of_recipe = {option: values.pop(option) for option in _OWN if option in values}
+        recipes.train(name.replace("-", "_"), values, **of_recipe)
 
-
-@click.command("pseudo-label", cls=options.Command, short_help="Learn from one's own labels, class by class.")
-@options.table
-@options.unlabelled
-@options.backbone
-@options.option("--method", family="Method", type=click.Choice(WAYS), default=WAYS[0],
-                help="Self-training in rounds, the most confident rows of each class first; or Lee's of 2013: labels "
-                     "recomputed at every update, their weight rising.")
-@options.option("--targets", family="Method", type=click.Choice(TARGETS), default=TARGETS[0],
-                help="Whether a round learns classes or probabilities.")
-@options.option("--rounds", family="Method", type=click.IntRange(1, 1000), metavar="N", default=12,
-                help="Rounds of self-training.")
-@strong_copies
-@scales
-@space
-@options.option("--steps", family="Method", type=click.IntRange(1, 1_000_000), metavar="N",
-                help="Gradient steps of Lee's method, and of every method and control in pixel space.",
-                show_default=f"{STEPS['pixels']:,}")
-@options.setting("reflect", family="Method")
-@per_label(None, "3; 8 for --method lee")
-@unlabelled_weight(None, "1; 3 for --method lee")
-@in_pixels
-@options.run
-def pseudo_label(**values: Any) -> None:
-    """Label the unlabelled rows with the classifier itself and learn from what it said.
+    train.__doc__ = f"""{sentence}
 
     TABLE is a CSV (path or text,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A
-    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the
+    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over {control} on the
     labels alone, the unlabelled rows are not used.
     """
-    _train("pseudo_label", values)
+    for decorate in reversed((options.table, options.unlabelled, options.backbone, *own, options.run)):
+        train = decorate(train)
+    return click.command(name, cls=options.Command, short_help=short)(train)
 
 
-@click.command("fix-match", cls=options.Command, short_help="Teach strong views what weak views are taken for.")
-@options.table
-@options.unlabelled
-@options.backbone
-@options.option("--rule", family="Method", type=click.Choice(RULES), default=RULES[0],
-                help="How the weak view of an unlabelled image becomes a target and a weight.")
-@strong_copies
-@scales
-@space
-@steps
-@options.setting("reflect", family="Method")
-@per_label(3)
-@unlabelled_weight(1.0)
-@options.option("--strength", family=_PIXELS, type=click.FloatRange(0, 2), metavar="X", default=1.0,
-                help="Factor on how strongly the strong views are changed.")
-@in_pixels
-@options.run
-def fix_match(**values: Any) -> None:
-    """Learn from unlabelled rows that strongly changed ones mean what weakly changed ones do.
+spread_labels = _command(
+    "spread-labels", "Spread few labels along a graph of rows.",
+    "Spread few labels to the unlabelled rows along a nearest-neighbour graph of frozen features.",
+    options.option("--method", family="Graph", type=click.Choice(METHODS), default=METHODS[0],
+                   help="How labels spread; auto: chosen by cross-fitting on labelled rows."),
+    options.option("--neighbours", family="Graph", type=click.IntRange(1, 1000), metavar="N", default=25,
+                   help="Nearest neighbours that each row is joined to."),
+    options.option("--class-shares", "shares", family="Graph", type=click.Choice(SHARES), default=SHARES[0],
+                   help="Whether the unlabelled rows are taken to have the classes in the shares of the labels, unless "
+                        "they visibly have not."),
+    control="logistic regression")
 
-    TABLE is a CSV (path or text,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A
-    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the
-    labels alone, the unlabelled rows are not used.
-    """
-    _train("fix_match", values)
+pseudo_label = _command(
+    "pseudo-label", "Learn from one's own labels, class by class.",
+    "Label the unlabelled rows with the classifier itself and learn from what it said.",
+    options.option("--method", family="Method", type=click.Choice(WAYS), default=WAYS[0],
+                   help="Self-training in rounds, the most confident rows of each class first; or Lee's of 2013: "
+                        "labels recomputed at every update, their weight rising."),
+    options.option("--targets", family="Method", type=click.Choice(TARGETS), default=TARGETS[0],
+                   help="Whether a round learns classes or probabilities."),
+    options.option("--rounds", family="Method", type=click.IntRange(1, 1000), metavar="N", default=12,
+                   help="Rounds of self-training."),
+    strong_copies, scales, space,
+    options.option("--steps", family="Method", type=click.IntRange(1, 1_000_000), metavar="N",
+                   help="Gradient steps of Lee's method, and of every method and control in pixel space.",
+                   show_default=f"{STEPS['pixels']:,}"),
+    reflect, per_label(None, "3; 8 for --method lee"), unlabelled_weight(None, "1; 3 for --method lee"), in_pixels)
 
+fix_match = _command(
+    "fix-match", "Teach strong views what weak views are taken for.",
+    "Learn from unlabelled rows that strongly changed ones mean what weakly changed ones do.",
+    options.option("--rule", family="Method", type=click.Choice(RULES), default=RULES[0],
+                   help="How the weak view of an unlabelled image becomes a target and a weight."),
+    strong_copies, scales, space, steps, reflect, per_label(3), unlabelled_weight(1.0),
+    options.option("--strength", family=_PIXELS, type=click.FloatRange(0, 2), metavar="X", default=1.0,
+                   help="Factor on how strongly the strong views are changed."),
+    in_pixels)
 
-@click.command("mean-teacher", cls=options.Command, short_help="Agree with one's own moving average.")
-@options.table
-@options.unlabelled
-@options.backbone
-@strong_copies
-@scales
-@space
-@steps
-@options.setting("reflect", family="Method")
-@per_label(3)
-@unlabelled_weight(10.0)
-@in_pixels
-@options.run
-def mean_teacher(**values: Any) -> None:
-    """Learn from unlabelled rows to agree, on every view of them, with the moving average of the network.
+mean_teacher = _command(
+    "mean-teacher", "Agree with one's own moving average.",
+    "Learn from unlabelled rows to agree, on every view of them, with the moving average of the network.",
+    strong_copies, scales, space, steps, reflect, per_label(3), unlabelled_weight(10.0), in_pixels)
 
-    TABLE is a CSV (path or text,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A
-    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the
-    labels alone, the unlabelled rows are not used.
-    """
-    _train("mean_teacher", values)
+virtual_adversarial = _command(
+    "virtual-adversarial", "Be unmoved by the worst small change.",
+    "Learn from unlabelled rows answers that are sure, and that no small change of an image moves.",
+    scales, space, steps, reflect, per_label(3), unlabelled_weight(1.0),
+    options.option("--radius", family=_PIXELS, type=click.FloatRange(0, 1, min_open=True), metavar="X", default=0.02,
+                   help="Root mean square change of a grey level, as a share of 255."),
+    in_pixels)
 
-
-@click.command("virtual-adversarial", cls=options.Command, short_help="Be unmoved by the worst small change.")
-@options.table
-@options.unlabelled
-@options.backbone
-@scales
-@space
-@steps
-@options.setting("reflect", family="Method")
-@per_label(3)
-@unlabelled_weight(1.0)
-@options.option("--radius", family=_PIXELS, type=click.FloatRange(0, 1, min_open=True), metavar="X", default=0.02,
-                help="Root mean square change of a grey level, as a share of 255.")
-@in_pixels
-@options.run
-def virtual_adversarial(**values: Any) -> None:
-    """Learn from unlabelled rows answers that are sure, and that no small change of an image moves.
-
-    TABLE is a CSV (path or text,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A
-    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the
-    labels alone, the unlabelled rows are not used.
-    """
-    _train("virtual_adversarial", values)
-
-
-@click.command("mix-match", cls=options.Command, short_help="Learn from mixtures of labelled and unlabelled images.")
-@options.table
-@options.unlabelled
-@options.backbone
-@strong_copies
-@scales
-@space
-@steps
-@options.setting("reflect", family="Method")
-@per_label(3)
-@unlabelled_weight(7.5)
-@in_pixels
-@options.run
-def mix_match(**values: Any) -> None:
-    """Learn from mixtures of labelled images and of unlabelled ones with guessed, sharpened labels.
-
-    TABLE is a CSV (path or text,label[,split][,group]), a folder of class folders, a .npz file or tfds:NAME. A
-    training row with a blank label is unlabelled. Where hidden labelled rows show no gain over the same head on the
-    labels alone, the unlabelled rows are not used.
-    """
-    _train("mix_match", values)
-
+mix_match = _command(
+    "mix-match", "Learn from mixtures of labelled and unlabelled images.",
+    "Learn from mixtures of labelled images and of unlabelled ones with guessed, sharpened labels.",
+    strong_copies, scales, space, steps, reflect, per_label(3), unlabelled_weight(7.5), in_pixels)
 
 COMMANDS = (spread_labels, pseudo_label, fix_match, mean_teacher, virtual_adversarial, mix_match)

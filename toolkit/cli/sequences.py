@@ -57,34 +57,19 @@ def _network_options(network: str) -> Callable[[Callable[..., Any]], Callable[..
 # ---- Training -----------------------------------------------------------------------------------------------------
 
 
-@click.command("train-lstm", cls=options.Command, short_help="Train a recurrent net on texts or series.")
-@options.table
-@_task_options
-@_network_options("lstm")
-@options.training
-@options.run
-def train_lstm(**values: Any) -> None:
-    """Train a recurrent network (LSTM, GRU or plain) on texts or series, from random weights.
+def _command(network: str, short: str, sentence: str) -> click.Command:
+    """The command that trains one network: its line among all commands, and what it does."""
+    def train(**values: Any) -> None:
+        _train(network, values)
+
+    train.__doc__ = f"""{sentence}, from random weights.
 
     TABLE is a CSV. To classify: a column text, or series in any of their forms, and a column label. To tag: the columns
     tokens and tags. To forecast: value[,time][,series], a row a time step. For a language model: a column text.
     """
-    _train("lstm", values)
-
-
-@click.command("train-transformer", cls=options.Command, short_help="Train a transformer on texts or series.")
-@options.table
-@_task_options
-@_network_options("transformer")
-@options.training
-@options.run
-def train_transformer(**values: Any) -> None:
-    """Train a transformer on texts or series, from random weights.
-
-    TABLE is a CSV. To classify: a column text, or series in any of their forms, and a column label. To tag: the columns
-    tokens and tags. To forecast: value[,time][,series], a row a time step. For a language model: a column text.
-    """
-    _train("transformer", values)
+    for decorate in reversed((options.table, _task_options, _network_options(network), options.training, options.run)):
+        train = decorate(train)
+    return click.command(f"train-{network}", cls=options.Command, short_help=short)(train)
 
 
 def _train(network: str, values: dict[str, Any]) -> None:
@@ -109,6 +94,12 @@ def _train(network: str, values: dict[str, Any]) -> None:
     report = importlib.import_module(f"recipes.train_{network}").run(
         table, output=values["output"], settings=settings, task=task, resume=values["resume"], **of_task)
     click.echo(json.dumps(report) if values["as_json"] else reports.text(report))
+
+
+train_lstm = _command("lstm", "Train a recurrent net on texts or series.",
+                      "Train a recurrent network (LSTM, GRU or plain) on texts or series")
+train_transformer = _command("transformer", "Train a transformer on texts or series.",
+                             "Train a transformer on texts or series")
 
 
 def repeat(run: str, params: dict[str, Any], output: str) -> None:
