@@ -71,6 +71,8 @@ def begin(command: str, data: Path, output: Path, cache: Path, *, workers: int, 
 
 def kill(process: subprocess.Popen, draw: random.Random) -> bool:
     """SIGKILL to the process, or to one of the workers it has started; whether there was one to kill."""
+    if process.poll() is not None:
+        return False
     try:
         workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(draw.choice(workers)) if workers else process.pid, signal.SIGKILL)

@@ -19,7 +19,13 @@ __version__ = "0.1.0"
 
 
 class ToolkitError(ValueError):
-    """A refusal the user can act on: what was received, what was expected, how to fix it."""
+    """A refusal the user can act on: what was received, what was expected, how to fix it.
+
+    Attributes:
+        exit_code: what the command line ends with: 1, or 75 where the same command with --resume goes on.
+    """
+
+    exit_code = 1
 
 
 def cache_folder() -> Path:

@@ -1,14 +1,18 @@
 """launch: what it refuses, and how it ends; tests/contract/test_workers.py trains."""
 
 import json
+import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from toolkit.cli import launch, main
+from toolkit.training import workers
 
 
 def invoke(*arguments: str, **environment: str):
@@ -80,3 +84,31 @@ def test_sigterm_reaches_the_chief_first(programs, tmp_path):
     signal.setitimer(signal.ITIMER_REAL, 1.0)
     result = invoke("fine-tune", "x.csv")
     assert result.exit_code == 75 and "Stopped by SIGTERM: all workers have ended" in result.output
+
+
+@pytest.mark.parametrize("command", ["predict", "benchmark"])
+def test_what_does_not_train_is_the_work_of_one_process(command):
+    cluster = json.dumps({"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}})
+    more = {"predict": ["run", "x.jpg"], "benchmark": ["x.csv", "--output", "run"]}[command]
+    workers.this.cache_clear()
+    try:
+        result = CliRunner().invoke(main, [command, *more], env={"TF_CONFIG": cluster})
+    finally:
+        workers.this.cache_clear()
+    assert result.exit_code == 1 and f"{command} is the work of one process, and this is one of 2" in result.output
+
+
+def test_workers_end_with_a_launcher_that_was_killed(tmp_path):
+    script = ("import subprocess, sys, time; from toolkit.cli import launch; started = subprocess.Popen; "
+              "launch.subprocess.Popen = lambda arguments, **more: started([sys.executable, '-c', "
+              "'import time; time.sleep(60)'], **more); "
+              "print(launch._start(('x',), [1, 2], 0, None).pid, flush=True); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as launcher:
+        worker = int(launcher.stdout.readline())
+        launcher.kill()
+    for _ in range(100):
+        if not Path(f"/proc/{worker}/cmdline").exists() or not Path(f"/proc/{worker}/cmdline").read_bytes():
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker outlived its launcher")

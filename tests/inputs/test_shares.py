@@ -37,3 +37,13 @@ def test_only_the_rows_of_the_own_part_are_loaded():
 def test_unequal_parts_are_refused():
     with pytest.raises(ToolkitError, match="multiple of 4"):
         batches(4)
+
+
+def test_the_devices_of_a_worker_get_consecutive_parts_whatever_the_length():
+    lengths = tf.data.Dataset.range(1, 4).map(lambda length: (tf.zeros((4, length)), tf.range(4)))
+    spec = tf.TensorSpec((4, None)), tf.TensorSpec((4,), tf.int32)
+    batches = tf.data.Dataset.from_generator(lambda: iter(lengths), output_signature=spec)
+    found = [(steps.shape, rows.numpy().tolist()) for steps, rows in shares.among(2, batches)]
+    assert found == [((2, length), rows) for length in (1, 2, 3) for rows in ([0, 1], [2, 3])]
+    with pytest.raises(ToolkitError, match="among its 3 devices"):
+        shares.among(3, batches)

@@ -72,9 +72,9 @@ def test_capitals_stay_where_they_mean_something():
 
 
 def test_lengths(tokens):
-    assert word_pieces.max_length(tokens) == 7 and word_pieces.max_length(word_pieces.shortened(tokens, 4)) == 4
+    assert word_pieces.max_length(tokens) == 7 and word_pieces.max_length(word_pieces.with_length(tokens, 4)) == 4
     with pytest.raises(ToolkitError, match="max_length is 2; expected 3 or more"):
-        word_pieces.shortened(tokens, 2)
+        word_pieces.with_length(tokens, 2)
 
 
 def test_a_saved_model_takes_strings_in_a_process_that_imports_keras_only(tokens, tmp_path):

@@ -26,8 +26,15 @@ def test_vectors_are_placed_behind_the_three_special_tokens(tmp_path):
     assert np.corrcoef(placed[3], random[3])[0, 1] > 0.999
 
 
+def test_words_may_hold_blanks(tmp_path):
+    (tmp_path / "vectors.txt").write_text("the 1 2\n. . . 3 4\nat me@x 5 6\n", encoding="utf-8")
+    found = word_vectors.read(tmp_path / "vectors.txt")
+    assert list(found.words) == ["the", ". . .", "at me@x"]
+    np.testing.assert_array_equal(found.vectors, [[1, 2], [3, 4], [5, 6]])
+
+
 @pytest.mark.parametrize(("text", "message"), [
-    ("the 1 2\ncat 1\n", "line 2: 1 numbers stand behind 'cat'"), ("the 1 2\ncat one 2\n", "line 2: expected a word"),
+    ("the 1 2\ncat 1 2 3\n", "line 2: 3 numbers stand behind 'cat'"), ("the 1 2\ncat 1\n", "line 2: 1 numbers stand behind 'cat'"), ("the 1 2\ncat one 2\n", "line 2: expected a word"),
     ("the 1 nan\n", "line 1: expected a word"), ("", "has no word vectors"), ("12 3\n", "has no word vectors")])
 def test_damaged_files_are_refused(tmp_path, text, message):
     (tmp_path / "vectors.txt").write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ from toolkit import ToolkitError
 from toolkit.sequences import generation, language_models, step_networks, tagging
 from toolkit.sequences.language_models import END, END_NUMBER, FEWEST_NUMBERS
 
-TEXTS = ["the cat", "a\nline, and more!", "naïve café — 日本", ""]
+TEXTS = ["the cat", "a\nline, and more!", "naïve café — 日本", "a\u00a0b\u3000c d\x1ce", ""]
 OPTIONS = {"units": 8, "embedding": "8", "heads": 2, "num_layers": 1, "dropout": 0.1}
 
 

@@ -1,5 +1,7 @@
 """The loop on a small network in memory: the choice of the epoch, exact resume, Ctrl-C."""
 
+import os
+import signal
 from pathlib import Path
 
 import keras
@@ -141,3 +143,26 @@ def test_predict_counts_every_row_once_in_order() -> None:
     parts = loop.predict(model, tf.data.Dataset.from_tensor_slices(IMAGES).batch(7))
     assert whole.shape == (50, 2)
     np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_sigterm_saves_within_an_epoch_and_at_its_end(tmp_path: Path, steps: int) -> None:
+    class Told(BaseException):
+        pass
+
+    def told(number: int, frame: object) -> None:
+        raise Told
+
+    class Send(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+            if batch == steps - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, told)
+    try:
+        with pytest.raises(Told):
+            loop.fit(make_model(24), stream, Plan(4, 6, folder=tmp_path), validation(), callbacks=[Send()])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    facts = checkpoints.load(tmp_path)[1]
+    assert (facts["epoch"], facts["step"]) == divmod(steps, 4)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -57,3 +58,16 @@ def test_two_processes_cannot_share_a_folder(table: Table, tmp_path: Path) -> No
         assert subprocess.run([sys.executable, "-c", code, tmp_path / "run" / ".lock"]).returncode == 7
         with pytest.raises(ToolkitError, match="in use by another process"):
             begin(tmp_path / "run", table, resume=True)
+
+
+def test_a_lock_that_was_just_removed_is_no_lock(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, calls = run_folders.fcntl.flock, []
+
+    def after_a_release(file: IO, how: int) -> None:
+        if not calls:  # the run before removes its file between our opening and our locking it
+            (tmp_path / "run" / ".lock").unlink()
+        calls.append(taken(file, how))
+
+    monkeypatch.setattr(run_folders.fcntl, "flock", after_a_release)
+    with begin(tmp_path / "run", table):
+        assert len(calls) == 2 and (tmp_path / "run" / ".lock").exists()

@@ -1,6 +1,7 @@
 """The command line: reports on stdout, everything else on stderr, refusals in one line.
 
-Exit codes: 0 done, 1 a refusal, 2 wrong usage, 75 stopped by SIGTERM (run again with ``--resume``), 130 Ctrl-C.
+Exit codes: 0 done, 1 a refusal, 2 wrong usage, 75 stopped by SIGTERM or by the end of another worker (run again with
+``--resume``), 130 Ctrl-C.
 Commands import TensorFlow and pandas inside their functions, so that ``--help`` answers at once.
 """
 
@@ -21,7 +22,7 @@ from toolkit.cli import (autoencoders, benchmark, doctor, launch, rank_backbones
 
 __all__ = ["main"]
 
-REFUSED, RESUME_ME, INTERRUPTED = 1, 75, 130
+RESUME_ME, INTERRUPTED = 75, 130
 
 
 class Terminated(BaseException):
@@ -43,7 +44,7 @@ class Toolkit(click.Group):
             with _sigterm_raises():
                 return super().invoke(ctx)
         except toolkit.ToolkitError as error:
-            _end(ctx, f"Error: {error}", REFUSED)
+            _end(ctx, f"Error: {error}", error.exit_code)
         except KeyboardInterrupt as interrupt:  # a recipe that saved its best model has said so
             _end(ctx, "" if str(interrupt) else f"Interrupted. {_advice(ctx)}", INTERRUPTED)
         except EOFError as error:

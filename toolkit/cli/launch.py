@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import IO
 
 import click
@@ -19,10 +21,10 @@ import click
 from toolkit import ToolkitError
 from toolkit.cli import options
 
-ALONE = ("benchmark", "learning-curve")  # their rows are processes of their own
 GRACE_SECONDS = 60.0  # for a last step and a checkpoint, or for the slower workers to end
 SECONDS_OF_CHIEF = 5.0
 RESUME_ME = 75
+PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
 class Stopped(Exception):
@@ -46,8 +48,10 @@ def launch(ctx: click.Context, workers: int, command: tuple[str, ...]) -> None:
     ports = _free_ports(workers)
     with _signals_raise(), contextlib.ExitStack() as logs:
         streams = [None, *(logs.enter_context(tempfile.TemporaryFile()) for _ in range(1, workers))]
-        running = [_start(command, ports, index, stream) for index, stream in enumerate(streams)]
+        running: list[subprocess.Popen] = []
         try:
+            for index, stream in enumerate(streams):
+                running.append(_start(command, ports, index, stream))
             failed = _first_failure(running)
         except Stopped as stop:
             _end(running)
@@ -63,9 +67,7 @@ def launch(ctx: click.Context, workers: int, command: tuple[str, ...]) -> None:
 
 def _check(ctx: click.Context, command: tuple[str, ...]) -> None:
     """Refuses what no workers can share."""
-    known = ctx.parent.command.commands
-    shared = [name for name, found in known.items() if name not in ALONE and found is not ctx.command
-              and {"resume", "devices"} <= {parameter.name for parameter in found.params}]
+    shared = [name for name, found in ctx.parent.command.commands.items() if found.trains]
     if command[0] not in shared:
         raise ToolkitError(f"launch cannot run {command[0]!r}: it takes a command that trains, one of "
                            f"{', '.join(shared)}.")
@@ -91,7 +93,16 @@ def _start(command: tuple[str, ...], ports: list[int], index: int, stream: IO[by
     share = cores[index::len(ports)] or [cores[index % len(cores)]]
     return subprocess.Popen([sys.executable, "-m", "toolkit", *command], env={**os.environ, "TF_CONFIG": config},
                             stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
-                            preexec_fn=lambda: os.sched_setaffinity(0, share))
+                            preexec_fn=partial(_prepare, share, os.getpid()))
+
+
+def _prepare(cores: list[int], launcher: int) -> None:
+    """In a worker, before it begins: its cores, and that it ends with the process that started it, however that ends."""
+    os.sched_setaffinity(0, cores)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        if os.getppid() != launcher:  # it has ended already
+            os._exit(RESUME_ME)
 
 
 def _first_failure(running: list[subprocess.Popen]) -> int | None:
@@ -140,12 +151,12 @@ def _explain(index: int, code: int, stream: IO[bytes] | None) -> int:
 
 @contextlib.contextmanager
 def _signals_raise() -> Iterator[None]:
-    """SIGTERM and Ctrl-C raise ``Stopped``."""
+    """SIGTERM, Ctrl-C and the end of the terminal raise ``Stopped``."""
 
     def stop(number: int, frame: object) -> None:
         raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:

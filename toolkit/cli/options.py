@@ -31,8 +31,27 @@ FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 # ---- Building blocks ----------------------------------------------------------------------------------------------
 
 
+OF_ONE_PROCESS = ("benchmark", "learning-curve")  # their rows are processes of their own
+OF_ANY = ("doctor", "launch", "backbones")
+
+
 class Command(click.Command):
-    """A command whose help lists its options by family."""
+    """A command whose help lists its options by family, and which workers run together only if it trains."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether several workers can share it."""
+        return self.name not in OF_ONE_PROCESS and {"resume", "devices"} <= {one.name for one in self.params}
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
+        if not self.trains and self.name not in OF_ANY and {"TF_CONFIG", "SLURM_STEP_NUM_TASKS"} & set(os.environ):
+            from toolkit.training import workers
+
+            if workers.this().count > 1:
+                raise ToolkitError(f"{self.name} is the work of one process, and this is one of "
+                                   f"{workers.this().count} by TF_CONFIG or Slurm: run it once, without them.")
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes a section a family, in the order of the decorators."""

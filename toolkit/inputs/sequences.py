@@ -9,7 +9,6 @@ multiples of eight, so that few shapes occur.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,11 +36,17 @@ class TextPreprocessing(Protocol):
     vectorizer: Callable[[Any], Any]
     max_length: int
 
+    def longer(self) -> "TextPreprocessing":
+        """With a step more."""
+
 
 class SeriesPreprocessing(Protocol):
     """What is used of ``backbones.SeriesPreprocessing``: steps to keep (0: all)."""
 
     max_length: int
+
+    def longer(self) -> "SeriesPreprocessing":
+        """With a step more."""
 
 
 @dataclass(frozen=True)
@@ -134,17 +139,17 @@ def training_batches(table: "Table", indices: np.ndarray, *, preprocessing: Text
     values = np.asarray(table.labels if labels is None else labels)
     values = values.astype(np.int32 if np.issubdtype(values.dtype, np.integer) else np.float32)
     sequences = read(table, rows, preprocessing)
-    order = Order([len(sequence) for sequence in sequences], batch_size, seed)
+    order, own = Order([len(sequence) for sequence in sequences], batch_size, seed), shares.rows(batch_size)
 
     def batch(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chosen = order.batch(int(step))
+        chosen = order.batch(int(step))[own]
         drawn = [augmented(sequences[place], augmentation, (seed, number, int(rows[place]), _NOISE))
                  for number, place in chosen]
         return padded(drawn, _empty(table)), values[rows[[place for _, place in chosen]]]
 
-    targets = tf.TensorSpec((batch_size, *values.shape[1:]), values.dtype)
-    made = _made(tf.data.Dataset.counter(first_step), batch, (_spec(table, batch_size), targets))
-    return made.map(lambda *values: shares.of_batch(values)).prefetch(PREFETCHED_BATCHES)
+    size = shares.size(batch_size)
+    targets = tf.TensorSpec((size, *values.shape[1:]), values.dtype)
+    return _made(tf.data.Dataset.counter(first_step), batch, (_spec(table, size), targets)).prefetch(PREFETCHED_BATCHES)
 
 
 def num_cut(table: "Table", preprocessing: TextPreprocessing | SeriesPreprocessing) -> int:
@@ -152,8 +157,7 @@ def num_cut(table: "Table", preprocessing: TextPreprocessing | SeriesPreprocessi
     kept = preprocessing.max_length
     if not kept:
         return 0
-    one_more = dataclasses.replace(preprocessing, max_length=kept + 1)
-    return sum(len(sequence) > kept for sequence in read(table, np.arange(len(table)), one_more))
+    return sum(len(sequence) > kept for sequence in read(table, np.arange(len(table)), preprocessing.longer()))
 
 
 def explained(table: "Table", work: Callable[[], Any]) -> Any:

@@ -41,19 +41,40 @@ def size(batch_size: int) -> int:
     return batch_size // count
 
 
+def rows(batch_size: int) -> slice:
+    """Which rows of a batch of all processes this one reads; an error as of ``size``."""
+    index, own = _part.get()[0], size(batch_size)
+    return slice(index * own, (index + 1) * own)
+
+
 def of_batch(values: Any) -> Any:
     """This process's part of tensors (B, ...) of one batch, in any structure."""
-    index, count = _part.get()
-
-    def part(value: tf.Tensor) -> tf.Tensor:
-        rows = size(value.shape[0])
-        return value[index * rows:(index + 1) * rows]
-
-    return values if count == 1 else tf.nest.map_structure(part, values)
+    if _part.get()[1] == 1:
+        return values
+    return tf.nest.map_structure(lambda value: value[rows(value.shape[0])], values)
 
 
-def of_rows(rows: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+def of_rows(stream: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     """This process's part of an endless stream of rows, from which batches are cut one after another."""
     if _part.get()[1] == 1:
-        return rows
-    return rows.batch(batch_size, drop_remainder=True).map(lambda *row: of_batch(row)).unbatch()
+        return stream
+    return stream.batch(batch_size, drop_remainder=True).map(lambda *row: of_batch(row)).unbatch()
+
+
+def among(count: int, batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Batches (B, ...), in any structure, each cut into ``count`` consecutive ones (B / count, ...).
+
+    Raises:
+        ToolkitError: if the parts are not equal.
+
+    Example:
+        >>> [part.numpy().tolist() for part in among(2, tf.data.Dataset.range(8).batch(4, drop_remainder=True))]
+        [[0, 1], [2, 3], [4, 5], [6, 7]]
+    """
+    if count == 1:
+        return batches
+    own = tf.nest.flatten(batches.element_spec)[0].shape[0]
+    if own % count:
+        raise ToolkitError(f"The {own} rows that a worker has of each batch cannot be divided among its {count} "
+                           f"devices: choose another --batch-size.")
+    return batches.rebatch(own // count, drop_remainder=True)

@@ -22,7 +22,7 @@ import numpy as np
 from keras import KerasTensor, layers, ops
 
 from toolkit import ToolkitError
-from toolkit.models import saved_networks, vocabularies, word_vectors
+from toolkit.models import saved_networks, vocabularies, word_pieces, word_vectors
 from toolkit.models.recurrent import lstm
 from toolkit.models.sequence_convolutions import series_fcn, series_resnet, text_cnn
 from toolkit.models.sequence_layers import filled, series_mask, token_mask
@@ -52,6 +52,12 @@ class TextPreprocessing:
     vectorizer: Callable[[Any], Any] = field(repr=False)
     max_length: int
 
+    def longer(self) -> "TextPreprocessing":
+        """The same, with a step more: a text that fills it was cut."""
+        length = self.max_length + 1
+        whole = isinstance(self.vectorizer, keras.Model)  # word pieces, which cut for themselves
+        return TextPreprocessing(word_pieces.with_length(self.vectorizer, length) if whole else self.vectorizer, length)
+
 
 @dataclass(frozen=True)
 class SeriesPreprocessing:
@@ -59,6 +65,10 @@ class SeriesPreprocessing:
 
     channels: int
     max_length: int
+
+    def longer(self) -> "SeriesPreprocessing":
+        """The same, with a step more."""
+        return SeriesPreprocessing(self.channels, self.max_length + 1)
 
 
 def cut(steps: KerasTensor, max_length: int) -> KerasTensor:

@@ -96,7 +96,7 @@ def _of_run(source: Source, max_length: int | None) -> tuple[keras.Model, keras.
     tokens = found["tokens"]
     if max_length:
         positions = found["network"].get_layer("stem_positions").input_dim
-        tokens = word_pieces.shortened(tokens, min(max_length, positions))
+        tokens = word_pieces.with_length(tokens, min(max_length, positions))
     return word_pieces.portable(tokens), found["network"]
 
 

@@ -114,7 +114,7 @@ def tokens(pieces: Sequence[str], *, lower: bool, max_length: int) -> keras.Mode
     return portable(keras.Model(text, ops.take(padded, used, axis=1), name="tokens"))
 
 
-def shortened(model: keras.Model, max_length: int) -> keras.Model:
+def with_length(model: keras.Model, max_length: int) -> keras.Model:
     """A model like one from `tokens`, with another length."""
     tokenizer = model.get_layer("word_pieces").tokenizer
     return tokens(tokenizer.get_vocabulary(), lower=tokenizer.lowercase, max_length=max_length)

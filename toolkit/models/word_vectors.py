@@ -78,9 +78,12 @@ def read(path: str | Path, *, most: int = MAX_WORDS) -> WordVectors:
 
 def _lines(path: Path) -> Iterator[tuple[int, str, np.ndarray]]:
     """Line number, word and vector; the first line of word2vec and fastText is left out."""
+    width = 0
     with open(path, encoding="utf-8", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             word, *numbers = line.rstrip("\r\n ").split(" ")
+            if len(numbers) > width > 0 and not _all_numbers(numbers[:-width]):
+                word, numbers = " ".join([word, *numbers[:-width]]), numbers[-width:]  # GloVe has words with blanks
             if number == 1 and len(numbers) == 1 and word.isdigit() and numbers[0].isdigit():
                 continue
             try:
@@ -89,4 +92,13 @@ def _lines(path: Path) -> Iterator[tuple[int, str, np.ndarray]]:
                 values = np.zeros(0, np.float32)
             if not len(values) or not np.isfinite(values).all():
                 raise ToolkitError(f"{path}, line {number}: expected a word and its numbers, found {line[:60]!r}.")
+            width = len(values)
             yield number, word, values
+
+
+def _all_numbers(words: Sequence[str]) -> bool:
+    try:
+        np.array(words, np.float32)
+    except ValueError:
+        return False
+    return True

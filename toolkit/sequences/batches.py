@@ -53,8 +53,7 @@ def training(inputs: Rows, targets: Rows, *, batch_size: int, seed: int) -> Call
             yield (tokens.astype(np.int32), padded([targets[i] for i in rows]).astype(np.int32),
                    (np.arange(tokens.shape[1]) < lengths[rows][:, None]).astype(np.float32))
 
-    signature = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.int32),
-                 tf.TensorSpec((None, None), tf.float32))
+    signature = tuple(tf.TensorSpec((batch_size, None), kind) for kind in (tf.int32, tf.int32, tf.float32))
     return lambda first_step: tf.data.Dataset.from_generator(
         lambda: stream(int(first_step)), output_signature=signature).prefetch(2)
 

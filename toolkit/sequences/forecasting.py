@@ -93,8 +93,8 @@ def named(name: str) -> str:
 
 def predict(model: keras.Model, known: np.ndarray) -> np.ndarray:
     """The forecasts (k, H) of windows (k, L) float64, in multiples of the scale."""
-    call = tf.function(lambda part: model(part, training=False),
-                       input_signature=[tf.TensorSpec((None, known.shape[1]), tf.float32)])
+    call = step_networks.compiled(model, "forecasts", lambda part: model(part, training=False),
+                                  tf.TensorSpec((None, known.shape[1]), tf.float32))
     parts = [call(known[i:i + 1024].astype(np.float32)).numpy()[..., 0] for i in range(0, len(known), 1024)]
     return np.concatenate(parts).astype(np.float64) if parts else np.zeros((0, model.output_shape[1]))
 
@@ -127,7 +127,7 @@ def stream(train: Windows, batch_size: int, seed: int) -> Callable[[int], tf.dat
             rows = [row for _, row in order.batch(step)]
             yield known[rows], wanted[rows]
 
-    signature = tuple(tf.TensorSpec((None, *values.shape[1:]), tf.float32) for values in (known, wanted))
+    signature = tuple(tf.TensorSpec((batch_size, *values.shape[1:]), tf.float32) for values in (known, wanted))
     return lambda first_step: tf.data.Dataset.from_generator(lambda: batch_after_batch(int(first_step)),
                                                              output_signature=signature).prefetch(2)
 

@@ -20,6 +20,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -59,7 +60,7 @@ def split(text: str, tokens: str) -> list[str]:
         (['to', 'be'], ['a', 'b'])
     """
     text = text.replace(END, " ")
-    return text.split() if tokens == "words" else list(text)
+    return re.findall(r"[^ \t\n\v\f\r]+", text) if tokens == "words" else list(text)  # as TensorFlow splits
 
 
 def vectorizer(known: Sequence[str], tokens: str) -> keras.layers.TextVectorization:

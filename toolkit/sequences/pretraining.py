@@ -64,8 +64,8 @@ def pretrain(table: Table, build: Callable[[], keras.Model], settings: Settings,
     if table.kind != "text":
         raise ToolkitError(f"--pretrain-epochs learns the language of texts, and the rows of {table.source} are of "
                            f"kind {table.kind}: leave it out.")
-    if workers.this().count > 1:
-        raise ToolkitError("--pretrain-epochs trains in one process: leave it out, or train without launch.")
+    if workers.this().count > 1 or devices.strategy(settings.devices).num_replicas_in_sync > 1:
+        raise ToolkitError("--pretrain-epochs trains on one device: leave it out, or use --devices gpu:0 or cpu.")
     path, facts = folder.path / FILE, folder.path / FACTS
     if not path.exists():
         backbone, history, objective = _train(table, build, settings, folder.checkpoints / "pretraining", epochs)
@@ -85,7 +85,7 @@ def _train(table: Table, build: Callable[[], keras.Model], settings: Settings, c
         texts = rows_of(table, backbones.preprocessing(backbone))
         settings = dataclasses.replace(settings, learning_rate=_LEARNING_RATE, ema=0.0)
         plan = plans.Plan(math.ceil(len(texts) / settings.batch_size), epochs, settings.seed, checkpoints,
-                          "pretraining", keep="last", from_start=False)
+                          "pretraining", keep="last", from_start=False, parts=settings.accumulation)
         model.compile(optimizer=optimizers.build(settings, total_steps=plan.total_steps),
                       loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True,
                                                                       reduction="mean_with_sample_weight"))

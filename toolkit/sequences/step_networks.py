@@ -27,6 +27,7 @@ from toolkit.training.progress import say
 NETWORKS = ("lstm", "transformer")
 GRAPH_OPTIONS = {"lstm": ("cell", "units", "num_layers", "dropout"),
                  "transformer": ("units", "num_layers", "heads", "dropout")}
+_NUMBERS = tf.TensorSpec((None, None), tf.int32)  # of tokens, (B, T)
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
 OF_CLASSIFIERS = ("find_learning_rate", "layer_decay", "dropout", "label_smoothing", "interpolation", "class_weights",
                   "mixup", "members", "test_views", "time_limit", "precision")
@@ -165,7 +166,8 @@ def plan(settings: Settings, num_rows: int, folder: Any, *, title: str, budget: 
     epochs = settings.epochs or int(min(max(round(budget / num_rows), fewest), most))
     settings = Settings(**{**settings.describe(), "epochs": epochs}).for_rows(num_rows)
     steps = math.ceil(num_rows / settings.batch_size)
-    return plans.Plan(steps, epochs, settings.seed, folder, title, from_start=False), settings
+    return plans.Plan(steps, epochs, settings.seed, folder, title, from_start=False,
+                      parts=settings.accumulation), settings
 
 
 # ---- Answers ------------------------------------------------------------------------------------------------------
@@ -187,7 +189,7 @@ def losses(model: keras.Model, inputs: Rows, targets: Rows) -> tuple[list[np.nda
         best = tf.argmax(logits, axis=-1, output_type=tf.int32)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(wanted, logits), tf.equal(best, wanted)
 
-    call = _compiled(model, "losses", judged, 2)
+    call = compiled(model, "losses", judged, _NUMBERS, _NUMBERS)
     found: list[Any] = [None] * len(inputs)
     for rows, tokens in batches.evaluation(inputs, ROWS_AT_ONCE):
         wanted = batches.padded([targets[i] for i in rows]).astype(np.int32)
@@ -207,7 +209,7 @@ def probabilities(model: keras.Model, inputs: Rows) -> list[np.ndarray]:
     Returns:
         n arrays (T, C) float32.
     """
-    call = _compiled(model, "probabilities", lambda tokens: tf.nn.softmax(model(tokens, training=False)), 1)
+    call = compiled(model, "probabilities", lambda tokens: tf.nn.softmax(model(tokens, training=False)), _NUMBERS)
     found: list[Any] = [None] * len(inputs)
     for rows, tokens in batches.evaluation(inputs, ROWS_AT_ONCE):
         values = call(tokens.astype(np.int32)).numpy()
@@ -216,11 +218,19 @@ def probabilities(model: keras.Model, inputs: Rows) -> list[np.ndarray]:
     return found
 
 
-def _compiled(model: keras.Model, name: str, function: Callable[..., Any], num_arguments: int) -> Callable[..., Any]:
-    """A function of (B, T) int32 arrays as one graph, kept with its model."""
+def compiled(model: keras.Model, name: str, function: Callable[..., Any], *signature: tf.TensorSpec
+             ) -> Callable[..., Any]:
+    """A function of arrays as one graph, kept with its model.
+
+    Args:
+        model: what it calls.
+        name: under which it is kept.
+        function: of tensors.
+        signature: theirs.
+    """
     kept = model.__dict__.setdefault("_toolkit_calls", {})
     if name not in kept:
-        kept[name] = tf.function(function, input_signature=[tf.TensorSpec((None, None), tf.int32)] * num_arguments)
+        kept[name] = tf.function(function, input_signature=signature)
     return kept[name]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,8 +57,9 @@ def load(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             return arrays, json.loads(str(arrays.pop("facts")))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            continue
+        except (OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
+                zlib.error):
+            continue  # whatever a flipped bit may raise
     return None
 
 

@@ -154,6 +154,7 @@ def _through_cache(table: Table, indices: np.ndarray | None, cache: "Cache", wid
                 result[part] = compute(indices[first[part]], lambda done, start=start: progress(start + done))
                 cache.write(checksums[part], result[part])
 
+    workers.wait()  # until all have seen what is missing
     fill(workers.own(missing))
     if workers.this().count > 1:
         workers.wait()

@@ -110,6 +110,7 @@ def _fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: 
          callbacks: Sequence[keras.callbacks.Callback]) -> None:
     """Trains to the end of the plan, from the newest checkpoint on."""
     epoch, step = keeper.restore_or_begin()
+    workers.agree(epoch * plan.steps_per_epoch + step, "the step to go on from")
     while epoch < plan.epochs and not keeper.finished:
         end = epoch + 1 if step else plan.epochs  # first what is left of an epoch that was begun
         with workers.explained(), stops.delayed():
@@ -122,6 +123,8 @@ def _fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: 
 def distributed(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], first_step: int) -> Any:
     """The batches from a step on, as ``fit`` takes them: where there are several workers, each makes its own part.
 
+    A worker with several devices hands each of them its part of that, one after another.
+
     Args:
         model: compiled under the strategy.
         batches: first step -> infinite dataset.
@@ -132,7 +135,7 @@ def distributed(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"],
 
     def part(context: "tf.distribute.InputContext") -> "tf.data.Dataset":
         with shares.reading(context.input_pipeline_id, context.num_input_pipelines):
-            return batches(first_step)
+            return shares.among(context.num_replicas_in_sync // context.num_input_pipelines, batches(first_step))
 
     return model.distribute_strategy.distribute_datasets_from_function(part)
 
@@ -194,7 +197,8 @@ class _Keeper(keras.callbacks.Callback):
         if self.plan.folder and due and step < self.plan.steps_per_epoch:
             state = {**checkpoints.get_state(self.model), **checkpoints.get_epoch_state(self.model)}
             self._save(self._epoch, step, state)
-        stops.obey()
+        if step < self.plan.steps_per_epoch:  # after the last step of an epoch it ends, and is saved, first
+            stops.obey()
 
     def _report_pace(self) -> None:
         """The first step, which traces the graph, is not counted."""
@@ -224,6 +228,7 @@ class _Keeper(keras.callbacks.Callback):
             self.finished = self.model.stop_training = True
         if self.plan.folder:
             self._save(epoch + 1, 0, raw)
+        stops.obey()
         self._raw = raw if self._first_step else {}
 
     def on_train_end(self, logs: dict | None = None) -> None:

@@ -78,13 +78,22 @@ class RunFolder:
 
     def _hold(self) -> None:
         """Takes the folder for this process; the operating system releases it however the process ends."""
-        self._lock = open(self.path / ".lock", "w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise ToolkitError(f"{self.path} is in use by another process: wait for it, or choose another --output."
-                               ) from error
+        path = self.path / ".lock"
+        while self._lock is None:
+            lock = open(path, "w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                    self._lock = lock  # else its holder removed it just before: there is a new one
+            except BlockingIOError as error:
+                raise ToolkitError(f"{self.path} is in use by another process: wait for it, or choose another "
+                                   f"--output.") from error
+            except OSError as error:
+                raise ToolkitError(f"{path} cannot be locked: {error.strerror or error}. Choose another --output."
+                                   ) from error
+            finally:
+                if self._lock is None:
+                    lock.close()
 
     def _release(self) -> None:
         if self._lock is not None:

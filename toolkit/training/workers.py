@@ -30,6 +30,12 @@ _EXPECTED = ('Expected {"cluster": {"worker": ["host:port", ...]}, "task": {"typ
              'launch` sets it for processes on one machine.')
 
 
+class Lost(ToolkitError):
+    """Another worker has ended before its time."""
+
+    exit_code = 75
+
+
 @dataclass(frozen=True)
 class Worker:
     """One of the processes that work on a run.
@@ -156,6 +162,18 @@ def of_chief(value: float) -> float:
     return value if this().count == 1 else float(gathered(np.array([value], np.float64))[0])
 
 
+def agree(value: int, what: str) -> None:
+    """Refuses to go on where a number, ``what`` in words, is not the same for all workers.
+
+    Raises:
+        ToolkitError: it is not.
+    """
+    found = gathered(np.array([value], np.int64))
+    if len(set(found.tolist())) > 1:
+        raise ToolkitError(f"The workers do not begin alike: {what} is {', '.join(map(str, found))} for them. All must "
+                           f"see the same --output.")
+
+
 def wait() -> None:
     """Returns when all workers have come here."""
     of_chief(0.0)
@@ -172,6 +190,5 @@ def explained() -> Iterator[None]:
     except errors as error:
         if this().count == 1:
             raise
-        raise ToolkitError(f"Worker {this().index} of {this().count} cannot go on, since another one has stopped "
-                           f"({str(error.message).splitlines()[0][:120]}). Start all of them again with --resume."
-                           ) from error
+        raise Lost(f"Worker {this().index} of {this().count} cannot go on, since another one has stopped "
+                   f"({str(error.message).splitlines()[0][:120]}). Start all of them again with --resume.") from error
