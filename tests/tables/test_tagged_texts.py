@@ -85,3 +85,11 @@ def test_the_arguments_read_the_same_table_again(tmp_path: Path) -> None:
     arguments = json.loads(json.dumps(table.arguments))
     arguments.pop("task")
     assert tagged_texts.read(arguments.pop("source"), **arguments).fingerprint == table.fingerprint
+
+
+def test_a_row_too_long_for_attention_is_set_aside(tmp_path):
+    long = " ".join(["a"] * (tagged_texts.MOST_TOKENS + 1))
+    (tmp_path / "tags.csv").write_text(f"tokens,tags,split\na b,X Y,train\nb a,Y X,test\n{long},,test\n")
+    table = tagged_texts.read(str(tmp_path / "tags.csv"))
+    assert len(table) == 2 and [row.reason for row in table.rejected] == ["too_large"]
+    assert "2,001 tokens" in table.rejected[0].message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import os
@@ -86,9 +87,10 @@ def _train(network: str, values: dict[str, Any]) -> None:
     run_folders.check(values["output"], resume=values["resume"])
     quiet_tensorflow.load()
     from toolkit.sequences import reports, tasks
-    from toolkit.training.devices import strategy
+    from toolkit.training import devices
 
-    strategy(settings.devices)
+    settings = dataclasses.replace(settings, devices=devices.alone(settings.devices))
+    devices.strategy(settings.devices)
     table = tasks.read(task, values["table"], {**values, **own})
     of_task = {name: own[name] for name in ("horizon", "lags", "season")} if task == "forecast" else {}
     report = importlib.import_module(f"recipes.train_{network}").run(

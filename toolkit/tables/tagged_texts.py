@@ -16,6 +16,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from toolkit.tables.errors import TableError, counted, listed, one_line, suggest
 from toolkit.tables.sheets import Sheet
 from toolkit.tables.table import RejectedRow
 from toolkit.tables.texts import short
+
+MOST_TOKENS = 2000  # of a row: attention takes the square of it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,9 +106,8 @@ def read(source: str, *, tokens_column: str = "tokens", tags_column: str = "tags
                  "split_seed": split_seed}
     sheet = sheets.read(source)
     found = _Cells(sheet, tokens_column, tags_column, split_column, group_column, trained=class_names is not None)
-    rejected = tuple(RejectedRow(sheet.rows[i], "", found.splits[i] if found.splits else "", "", "empty",
-                                 "the cell holds no tokens: fill it in, or delete the row")
-                     for i, row in enumerate(found.tokens) if not row)
+    rejected = tuple(RejectedRow(sheet.rows[i], short(" ".join(row[:20])), found.splits[i] if found.splits else "", "",
+                                 *problem) for i, row in enumerate(found.tokens) if (problem := _problem(row)))
     kept = found.in_canonical_order()
     names = class_names or found.class_map(kept)
     found.refuse_unknown(kept, names)
@@ -118,8 +120,8 @@ def read(source: str, *, tokens_column: str = "tokens", tags_column: str = "tags
     policy = splits.Policy(choose=class_names is None, seed=split_seed)
     assigned = splits.assign(np.array([-1 if row is None else 0 for row in tags], np.int64), column(found.splits),
                              [_sha256(found.tokens[i]) for i in kept], column(found.groups), ("tagged",), policy)
-    notes = [f"{counted(len(rejected), 'row')} of {len(sheet.rows):,} set aside, since they hold no tokens."
-             ] if rejected else []
+    notes = [f"{counted(len(rejected), 'row')} of {len(sheet.rows):,} set aside, since they hold no tokens or more than "
+             f"{MOST_TOKENS:,}."] if rejected else []
     return TaggedTexts(tuple(found.tokens[i] for i in kept), tags, assigned.splits, column(found.groups),
                        np.array([sheet.rows[i] for i in kept], np.int64), names, rejected,
                        tuple(map(one_line, [*sheet.notes, *notes, *assigned.notes])), source, arguments)
@@ -147,7 +149,7 @@ class _Cells:
     def in_canonical_order(self) -> list[int]:
         """Indices of the rows that have tokens, by content."""
         keys = [(_sha256(row), self.tags[i], self.splits[i] if self.splits else "",
-                 self.groups[i] if self.groups else "", i) for i, row in enumerate(self.tokens) if row]
+                 self.groups[i] if self.groups else "", i) for i, row in enumerate(self.tokens) if not _problem(row)]
         return [key[-1] for key in sorted(keys)]
 
     def class_map(self, kept: list[int]) -> tuple[str, ...]:
@@ -201,6 +203,15 @@ class _Cells:
             raise TableError(f"{self._where(index, 'split')}: '{cell}' is not a split. Write train, validation or "
                              f"test, or delete the column for an automatic split.")
         return SPLIT_WORDS[cell.lower()]
+
+
+def _problem(row: Sequence[str]) -> tuple[str, str] | None:
+    """Reason and message where a row of tokens cannot be used."""
+    if not row:
+        return "empty", "the cell holds no tokens: fill it in, or delete the row"
+    if len(row) > MOST_TOKENS:
+        return "too_large", f"{len(row):,} tokens, and at most {MOST_TOKENS:,} can be tagged: split it into sentences"
+    return None
 
 
 def _without_blanks(token: str) -> str:
