@@ -27,7 +27,8 @@ import tensorflow as tf
 from recipes import fine_tune, linear_probe
 from toolkit import ToolkitError
 from toolkit.evaluation.baselines import LinearClassifier
-from toolkit.semisupervised import feature_runs, pixel_models, pixel_runs, pixel_views, spaces, weight_rules
+from toolkit.semisupervised import (class_shares, feature_runs, heads, pixel_models, pixel_runs, pixel_views, spaces,
+                                    weight_rules)
 from toolkit.semisupervised.trials import Fit, Problem
 from toolkit.tables import Table
 from toolkit.training import Settings
@@ -36,6 +37,7 @@ STEPS = 1000
 LABELLED_BATCH, UNLABELLED_BATCH = 64, 448  # the paper's
 RATE, MOMENTUM = 0.3, 0.9
 AVERAGE_OVER = 0.1  # of the steps: the length of the moving averages
+PLAIN_STRENGTH = 3.0  # of the logistic regression that looks whether the pool is like the labels
 SCALE = 4.0  # of the values: steps of gradient reach a good length of W sooner
 CONTROLS = [{"decay": decay} for decay in (1e-3, 1e-2, 1e-4)]
 CANDIDATES = [{"unlabelled_weight": weight} for weight in (3.0, 1.0)]
@@ -70,7 +72,8 @@ def consistent(problem: Problem, *, decay: float, unlabelled_weight: float, rule
     momentum = 1 - 1 / max(2.0, AVERAGE_OVER * steps)
     used = count > 0 and unlabelled_weight > 0
     empty = np.zeros((1, 1, width), np.float32)
-    state = weight_rules.begin(num_classes, count if used else 1, momentum=momentum)
+    align = used and rule == "adamatch" and not _of_other_shares(problem)
+    state = weight_rules.begin(num_classes, count if used else 1, momentum=momentum, align=align)
     kernel, state = _graph(width, num_classes)(
         tf.constant(_extended(problem.labelled[:num_gentle])), tf.constant(problem.targets),
         tf.constant(_extended(problem.pool[:num_gentle] if used else empty)),
@@ -88,6 +91,12 @@ def consistent(problem: Problem, *, decay: float, unlabelled_weight: float, rule
     taken = (weights >= 0.5) & used
     return Fit(head, labels, taken.astype(int), [{"epoch": 1, "steps": steps, "coverage": float(np.mean(weights)) if
                                                   count else 0.0}])
+
+
+def _of_other_shares(problem: Problem) -> bool:
+    """Whether logistic regression on the labelled rows sees other shares of the classes in the pool."""
+    head = heads.logistic(problem.labelled[0], problem.targets, np.ones(len(problem.labels)), strength=PLAIN_STRENGTH)
+    return class_shares.differ(head.probabilities(problem.pool[0]).argmax(axis=1), problem.prior)
 
 
 def _extended(values: np.ndarray) -> np.ndarray:
@@ -153,7 +162,7 @@ class Consistent(pixel_models.PoolModel):
         super().__init__(classifier, **facts)
         self.rule, self.unlabelled_weight = weight_rules.RULES[rule], unlabelled_weight
         momentum = 1 - 1 / max(2.0, AVERAGE_OVER * self.total_steps)
-        state = weight_rules.begin(self.num_classes, self.num_unlabelled, momentum=momentum)
+        state = weight_rules.begin(self.num_classes, self.num_unlabelled, momentum=momentum, align=self.align)
         self.state = {name: self.remembered(name, value) for name, value in state.items()}
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
@@ -171,9 +180,10 @@ class Consistent(pixel_models.PoolModel):
         consistency = self.cross_entropy(targets, y_pred["strong"], weights)
         return supervised + self.handed_over(self.unlabelled_weight * consistency, y_pred["strong"], x["rows"])
 
-    def pseudo_labels(self, logits: np.ndarray, rows: np.ndarray, labelled: np.ndarray, labels: np.ndarray
+    def pseudo_labels(self, logits: np.ndarray, rows: np.ndarray | None, labelled: np.ndarray, labels: np.ndarray
                       ) -> tuple[np.ndarray, np.ndarray]:
         """What the rule would teach now."""
+        rows = np.zeros(len(logits), int) if rows is None else rows  # whose memory is not asked
         now = {name: value.numpy() for name, value in self.state.items()}
         targets, weights = self.rule(now, labelled, logits, labels, rows)[1:]
         return np.argmax(targets, axis=1), np.asarray(weights)

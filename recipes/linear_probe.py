@@ -6,7 +6,8 @@ Each row passes through the backbone once (features are cached by content); scik
 
 with z the standardised features and C chosen by cross-validation on the training rows. It takes seconds and is the
 control of every other recipe. Linear discriminant analysis on the same features, and both on what there is without a
-network (pixels, n-grams of texts, values of series), stand beside it.
+network (pixels, n-grams of texts, values of series), stand beside it; beside the codes of an autoencoder also the same
+network with its weights drawn anew.
 
 References:
     Alain and Bengio 2016, https://arxiv.org/abs/1610.01644; Kornblith et al. 2019, https://arxiv.org/abs/1805.08974
@@ -24,6 +25,7 @@ import keras
 import numpy as np
 
 from toolkit import inputs
+from toolkit.autoencoders import networks
 from toolkit.evaluation import baselines, report
 from toolkit.evaluation.baselines import on_sequences
 from toolkit.models import backbones, classifiers, weight_sources
@@ -33,6 +35,7 @@ from toolkit.training.progress import say
 
 ON_PIXELS = "logistic regression on pixels"
 ON_FEATURES = "logistic regression on frozen features"
+WITHOUT_PRETRAINING = "logistic regression on the same network without pretraining"
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,24 @@ def _controls(table: Table, rows: np.ndarray, backbone: keras.Model | None
         yield from ((f"{name} on frozen features", fit, frozen) for name, fit in linear.items())
 
 
+def without_pretraining(table: Table, backbone: keras.Model, settings: Settings) -> np.ndarray:
+    """Probabilities (t, C) of the labelled test rows by logistic regression on a backbone with its weights drawn anew.
+
+    Args:
+        table: with labelled training rows.
+        backbone: the pretrained one.
+        settings: their seed.
+    """
+    train, test = table.labelled("train"), table.labelled("test")
+    fresh = networks.from_raw_images(networks.redrawn(backbones.network(backbone), settings.seed), backbone)
+    values = features.extract(fresh, table, np.concatenate([train, test]))
+    say(f"fitting {WITHOUT_PRETRAINING}: {len(train):,} rows")
+    fitted = baselines.logistic_regression(values[:len(train)], table.labels[train], len(table.class_names),
+                                           groups=None if table.groups is None else table.groups[train],
+                                           seed=settings.seed)
+    return fitted.probabilities(values[len(train):])
+
+
 def on_plain(kind: str) -> str:
     """The main control of a kind of rows that needs no network: "logistic regression on pixels" of images."""
     return ON_PIXELS if kind == "image" else on_sequences.named(on_sequences.controls(kind)[0], kind)
@@ -143,12 +164,16 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), re
         controls = fit_controls(table, backbone, settings)
         probe = controls.classifiers[ON_FEATURES]
         del controls.probabilities[ON_FEATURES]
+        main = on_plain(table.kind)
+        if settings.from_autoencoder:
+            main = WITHOUT_PRETRAINING
+            controls.probabilities[main] = without_pretraining(table, backbone, settings)
         probabilities = probe.probabilities(features.extract(backbone, table))
 
         # Report
         classifiers.save_on_frozen(backbone, probe.kernel, probe.bias, folder.path / "model.keras", table.class_names)
         training = {"rows": len(table.labelled("train")), **backbones.facts(backbone), **probe.details}
         result = report.build(table, probabilities, recipe="linear probe", training=training,
-                              baselines=controls.probabilities, control=on_plain(table.kind), seed=settings.seed)
+                              baselines=controls.probabilities, control=main, seed=settings.seed)
         report.write(folder.path, table, probabilities, result, params=folder.params, history=[])
         return result

@@ -41,15 +41,15 @@ from scipy.special import expit
 from recipes import fine_tune, linear_probe
 from toolkit import ToolkitError
 from toolkit.evaluation.baselines import LinearClassifier
-from toolkit.semisupervised import class_shares, feature_runs, heads, pixel_models, pixel_runs, pixel_views, spaces
-from toolkit.semisupervised.selection import balanced, most_confident
+from toolkit.semisupervised import (class_shares, feature_runs, heads, pixel_models, pixel_rounds, pixel_runs,
+                                    pixel_views, spaces)
+from toolkit.semisupervised.selection import balanced, most_confident, share_of_round
 from toolkit.semisupervised.trials import Fit, Problem
 from toolkit.tables import Table
 from toolkit.training import Settings
 
 METHODS = ("rounds", "lee")
 TARGETS = ("hard", "soft")
-RAMP = 0.7  # of the rounds, until the full coverage is taken
 FIRST_TEMPERATURE, TEMPERATURE = 0.5, 2.0  # of logistic regression on few rows, and of the discriminant
 CONTROLS = [{"strength": 3.0}]  # one candidate each: few labels cannot choose
 ROUNDS = [{"coverage": 1.0, "shrinkage": 0.2, "label_weight": 10.0}]
@@ -94,11 +94,11 @@ def in_rounds(problem: Problem, *, strength: float, coverage: float, shrinkage: 
     head, prior, views = control.head, problem.prior, len(problem.labelled)
     if class_shares.differ(control.pseudo_labels, prior):
         prior = class_shares.of_labels(control.pseudo_labels, len(prior))
-    first, history = np.zeros(problem.pool.shape[1], int), []
+    first, by_round, history = np.zeros(problem.pool.shape[1], int), [], []
     for number in range(1, rounds + 1):
         shares = balanced(_teacher(head, problem, temperature), prior)
         labels = shares.argmax(axis=1)
-        taken = most_confident(shares, coverage * min(1.0, number / (RAMP * rounds)), prior)
+        taken = most_confident(shares, coverage * share_of_round(number, rounds), prior)
         first[taken & (first == 0)] = number
         learnt = shares[taken] if targets == "soft" else np.eye(len(prior))[labels[taken]]
         goals = np.concatenate([problem.targets, learnt])
@@ -107,9 +107,10 @@ def in_rounds(problem: Problem, *, strength: float, coverage: float, shrinkage: 
         head = heads.discriminant(np.concatenate(values), np.tile(goals, (views, 1)), np.tile(weights, views),
                                   prior, shrinkage=shrinkage)
         temperature = TEMPERATURE
+        by_round.append(labels)
         history.append({"epoch": number, "coverage": float(taken.mean())})
     labels = balanced(_teacher(head, problem, temperature), prior).argmax(axis=1)
-    return Fit(head, labels, np.where(taken, first, 0), history)
+    return Fit(head, labels, np.where(taken, first, 0), history, np.stack(by_round))
 
 
 def _teacher(head: LinearClassifier, problem: Problem, temperature: float) -> np.ndarray:
@@ -158,12 +159,23 @@ def _slope(kernel: np.ndarray, values: np.ndarray, targets: np.ndarray | None, r
     return np.concatenate([dropped.T @ errors, errors.sum(axis=0, keepdims=True)]).astype(np.float32)
 
 
+class BinaryEntropy(keras.losses.Loss):
+    """The cross-entropy of sigmoid units, summed over the classes as Lee does (Keras' own is their mean)."""
+
+    def __init__(self) -> None:
+        super().__init__(name="binary_entropy_summed")
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """That of each row, (n,)."""
+        return ops.sum(ops.binary_crossentropy(y_true, y_pred, from_logits=True), axis=-1)
+
+
 class Lee(pixel_models.PoolModel):
     """``L = BCE(y, f) + alpha(t) BCE(y', f')``, with y' one-hot of the largest output without dropout."""
 
     def __init__(self, classifier: keras.Model, *, full_weight: float, **facts: Any) -> None:
         super().__init__(classifier, **facts)
-        self.full_weight, self.binary_entropy = full_weight, keras.losses.BinaryCrossentropy(from_logits=True)
+        self.full_weight, self.binary_entropy = full_weight, BinaryEntropy()
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
                      training: bool = True) -> Any:
@@ -174,50 +186,6 @@ class Lee(pixel_models.PoolModel):
         consistency = self.binary_entropy(targets, y_pred["strong"])
         return self.binary_entropy(y, y_pred["labelled"], sample_weight) + self.handed_over(
             weight * consistency, y_pred["strong"], x["rows"])
-
-
-class Rounds(pixel_models.PoolModel):
-    """``L = CE(y, p) + lambda mean(1[j in T(r)] CE(q_j, p(strong_j)))``: q and T(r) stay as they are for a round."""
-
-    asked = ()
-
-    def __init__(self, classifier: keras.Model, *, full_weight: float, **facts: Any) -> None:
-        super().__init__(classifier, **facts)
-        self.full_weight = full_weight
-        self.targets = self.remembered("targets", np.zeros((self.num_unlabelled, self.num_classes), np.float32))
-        self.taken = self.remembered("taken", np.zeros(self.num_unlabelled, np.float32))
-
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
-                     training: bool = True) -> Any:
-        """The loss of a batch."""
-        rows = pixel_models.flat(x["rows"])
-        targets, weights = (ops.take(ops.convert_to_tensor(values), rows, axis=0) for values in
-                            (self.targets, self.taken))
-        self.note(targets, weights)
-        return self.cross_entropy(y, y_pred["labelled"], sample_weight) + self.handed_over(
-            self.full_weight * self.cross_entropy(targets, y_pred["strong"], weights), y_pred["strong"], rows)
-
-
-class Relabel(keras.callbacks.Callback):
-    """At the beginning of a round, labels the pool and says which rows are learnt. A network without a head to begin
-    with is given its first round on labels alone."""
-
-    def __init__(self, start: pixel_models.Start, *, rounds: int, targets: str) -> None:
-        super().__init__()
-        self.start, self.rounds, self.soft = start, rounds, targets == "soft"
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Does so, unless the round was begun before the run was stopped."""
-        number = epoch if self.start.from_scratch else epoch + 1
-        if int(self.model.optimizer.iterations.numpy()) % self.start.steps_per_epoch or not number:
-            return
-        probabilities, prior = self.start.pool_probabilities(self.model), self.start.prior
-        if class_shares.differ(probabilities.argmax(axis=1), prior):
-            prior = class_shares.of_labels(probabilities.argmax(axis=1), len(prior))
-        shares = balanced(probabilities, prior)
-        taken = most_confident(shares, min(1.0, number / (RAMP * self.rounds)), prior)
-        self.model.taken.assign(taken.astype("float32"))
-        self.model.targets.assign(shares if self.soft else np.eye(len(prior))[shares.argmax(axis=1)])
 
 
 def in_pixels(*, method: str, rounds: int, targets: str, steps: int, per_label: int, unlabelled_weight: float
@@ -232,10 +200,10 @@ def in_pixels(*, method: str, rounds: int, targets: str, steps: int, per_label: 
     facts = {"method": method, "unlabelled_weight": unlabelled_weight}
     if method == "lee":
         return pixel_runs.PixelRecipe("pseudo-label", partial(Lee, full_weight=unlabelled_weight), **shared,
-                                      loss=keras.losses.BinaryCrossentropy(from_logits=True), facts=facts)
+                                      loss=BinaryEntropy(), facts=facts)
     return pixel_runs.PixelRecipe(
-        "pseudo-label", partial(Rounds, full_weight=unlabelled_weight), **shared, epochs=rounds,
-        callbacks=lambda start: [Relabel(start, rounds=rounds, targets=targets)],
+        "pseudo-label", partial(pixel_rounds.Rounds, full_weight=unlabelled_weight), **shared, epochs=rounds,
+        callbacks=lambda start: [pixel_rounds.Relabel(start, rounds=rounds, targets=targets)],
         facts={**facts, "rounds": rounds, "targets": targets})
 
 

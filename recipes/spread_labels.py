@@ -82,7 +82,8 @@ def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.
 
     def joined(some: np.ndarray) -> tuple[spreading.Rows, np.ndarray, np.ndarray]:
         every = np.sort(np.concatenate([train, some]))  # so that another draw of the labels finds the same graph
-        rows = spreading.join(values[every], table.labels[every], num_classes, neighbours=neighbours, align=align)
+        rows = spreading.join(values[every], table.labels[every], num_classes, neighbours=neighbours, align=align,
+                              contents=table.checksums[every])
         return rows, values[every], np.searchsorted(every, train)
 
     say(f"spreading {len(train):,} labels to {len(pool.rows):,} unlabelled rows")
@@ -97,9 +98,9 @@ def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.
     found = softmax(spreading.spread(rows, rows.labels, choice.method) / choice.temperature, axis=1)
     classifier = spreading.fit(rows, rows.labels, found, choice)
 
-    judgement = _judged(table, values, folds, (hidden.classifier, hidden.labels), classifier, probe, seed)
+    judgement = _judged(table, values, folds, hidden, classifier, probe, seed)
     by = f"cross-fitting on {len(np.unique(hidden.rows)):,} labelled rows" if folds else "nothing: too few labels"
-    facts = {"method": choice.method, "neighbours": min(neighbours, len(rows.labels) - 1),
+    facts = {"method": choice.method, "neighbours": min(neighbours, rows.weights.shape[0] - 1),
              "class_shares": "those of the labels" if align else "not assumed",
              "temperature": choice.temperature, "threshold": choice.threshold,
              "penalty": choice.penalty, "chosen_by": by}
@@ -109,17 +110,18 @@ def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.
 
 
 def _judged(table: Table, values: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]],
-            hidden: tuple[np.ndarray, np.ndarray], classifier: baselines.LinearClassifier,
-            probe: baselines.LinearClassifier, seed: int) -> pools.Judgement:
+            hidden: spreading.Hidden, classifier: baselines.LinearClassifier, probe: baselines.LinearClassifier,
+            seed: int) -> pools.Judgement:
     """Whether the unlabelled rows are used: by hidden rows, what the method said of them beside a control that has seen
     the same labels, and by validation rows."""
     train, validation = (table.labelled(split) for split in ("train", "validation"))
     known, labels, together = values[train], table.labels[train], pools.together(table, train)
     controls = [baselines.logistic_regression(known[kept], labels[kept], len(table.class_names), groups=together[kept],
                                               seed=seed).probabilities(known[out]) for kept, out in folds]
-    return pools.judge(np.concatenate([hidden[1], table.labels[validation]]), *(
+    rows = np.concatenate([hidden.rows, -1 - np.arange(len(validation))])
+    return pools.judge(np.concatenate([hidden.labels, table.labels[validation]]), *(
         np.concatenate([*parts, one.probabilities(values[validation])])
-        for parts, one in (([hidden[0]], classifier), (controls, probe))))
+        for parts, one in (([hidden.classifier], classifier), (controls, probe))), rows)
 
 
 def run(table: Table, *, output: str | Path, settings: Settings = Settings(), method: str = "poisson",

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from toolkit import ToolkitError
-from toolkit.autoencoders import batches
+from toolkit.autoencoders import batches, runs
 from toolkit.models.backbones import Preprocessing
 from toolkit.tables import read_table
 
@@ -58,3 +58,5 @@ def test_what_does_not_fit_into_memory_is_refused(small_table: Path) -> None:
     large = dataclasses.replace(PREPROCESSING, image_size=4000, resize_size=4000)
     with pytest.raises(ToolkitError, match="smaller --image-size"):
         batches.images(read_table(small_table), large, 3)
+    with pytest.raises(ToolkitError, match="name fewer"):
+        runs.crops(read_table(small_table), dataclasses.replace(large, image_size=2000, resize_size=2000))

@@ -1,9 +1,12 @@
 """The inputs that excite units most, and which pictures a run gets."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
+import pytest
 
-from toolkit.autoencoders import drawings
+from toolkit.autoencoders import drawings, networks, training
 
 RANDOM = np.random.default_rng(0)
 
@@ -26,6 +29,33 @@ def test_grey_images_are_climbed_for_in_grey() -> None:
 
 def test_the_best_input_of_a_unit_without_weights_is_nothing() -> None:
     assert drawings.best_inputs(np.zeros((3, 1))).tolist() == [[0, 0, 0]]
+
+
+def test_dead_codes_are_zero_on_every_row() -> None:
+    assert drawings.dead_codes(np.array([[0.0, 0.0, -1.0], [0.0, 2.0, -1.0]])).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_dead_units_stay_blank(deep: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[np.ndarray] = []
+    monkeypatch.setattr(drawings.pictures, "unit_tiles", lambda best, *rest, **more: drawn.append(best))
+    kernel, bias = RANDOM.normal(size=(16, 5)).astype(np.float32), np.zeros(5, np.float32)
+    layer = networks.TrainedLayer(kernel, bias, "relu", keras.initializers.GlorotUniform(), kernel.T, bias, "linear")
+    eye = np.eye(5, dtype=np.float32)
+    above = networks.TrainedLayer(eye, bias, "relu", keras.initializers.GlorotUniform(), eye, bias, "linear")
+    stack = [layer, above] if deep else [layer]
+    network = networks.dense_network(4, 1, stack)
+    trained = training.Trained(network, network, network, [], stack)
+    images = RANDOM.integers(0, 256, (6, 4, 4, 1), np.uint8)
+    drawings._exciting(trained, images, np.arange(6), np.arange(5) == 2, Path("exciting.png"))
+    assert not drawn[0][2].any() and all(drawn[0][unit].any() for unit in (0, 1, 3, 4))
+
+
+def test_validation_losses_are_curves_of_their_own() -> None:
+    rows = [{"layer": layer, "epoch": 1, "loss": 2.0, "validation_loss": 3.0} for layer in (1, 2)]
+    found = [(row["layer"], row["loss"]) for row in drawings.curves(rows)]
+    assert found == [("1", 2.0), ("1, validation rows", 3.0), ("2", 2.0), ("2, validation rows", 3.0)]
+    assert [row["layer"] for row in drawings.curves([{"epoch": 1, "loss": 2.0}])] == ["1"]
 
 
 def test_pixels_are_clipped_and_grey_gets_three_channels() -> None:

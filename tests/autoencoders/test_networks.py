@@ -47,7 +47,8 @@ def test_only_the_mean_of_a_variational_encoder_is_kept() -> None:
 
 def test_the_largest_codes_are_kept_for_features_and_fewer_for_the_way_back() -> None:
     eye = np.eye(12, dtype=np.float32)
-    layer = networks.TrainedLayer(eye, np.zeros(12), "linear", eye, np.zeros(12), "linear", kept=2, kept_codes=4)
+    layer = networks.TrainedLayer(eye, np.zeros(12), "linear", keras.initializers.GlorotUniform(), eye, np.zeros(12),
+                                  "linear", kept=2, kept_codes=4)
     images = RANDOM.permutation(12).reshape(1, 2, 2, 3).astype(np.float32)
     codes = networks.dense_network(2, 3, [layer])(images).numpy()
     np.testing.assert_allclose(np.sort(255 * codes[0]), [0] * 8 + [8, 9, 10, 11], atol=1e-4)
@@ -90,3 +91,14 @@ def test_the_saved_model_takes_raw_images(tmp_path: object) -> None:
     codes = networks.from_raw_images(backbones.network(backbone), backbone)
     np.testing.assert_allclose(codes(image), backbone(image), atol=1e-5)
     assert codes.name == backbone.name and codes.sources == backbone.sources
+
+
+def test_kernels_are_drawn_by_the_initialiser_and_so_is_a_network_from_scratch() -> None:
+    encoder, decoder = networks.dense_pair(400, [300], activation="relu", tied=False, initialiser="gaussian")
+    for dense in (encoder.layers[-1], decoder.layers[-1]):
+        assert abs(dense.kernel.numpy().std() - 0.01) < 0.001
+    stack = networks.trained_layers(encoder, decoder, activation="relu", code_activation="relu",
+                                    back_activation="linear")
+    network = networks.dense_network(20, 1, stack)
+    fresh = keras.Model.from_config(network.get_config()).layers[-1].kernel.numpy()
+    assert abs(fresh.std() - 0.01) < 0.001 and (fresh != stack[0].kernel).any()

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,10 +42,39 @@ def test_it_prints_the_report_and_the_errors(run: tuple[Path, Result]) -> None:
 def test_a_folder_of_images_without_labels_is_enough(photos: Path, toolkit: Toolkit, tmp_path: Path) -> None:
     result = toolkit("pretrain-autoencoder", photos.parent, "--output", tmp_path / "ae", "--hidden", "4", "--epochs",
                      "1", "--json")
-    assert result.exit_code == 0 and "Labels are not used." in result.stderr
+    assert result.exit_code == 0 and "has no labels" in result.stderr
     report = json.loads(result.stdout)
-    assert report["reconstruction"]["splits"]["train"]["rows"] == 36
+    assert report["reconstruction"]["splits"]["train"]["rows"] == 32
     assert [line["row"] for line in rows((tmp_path / "ae" / "rejected.csv").read_text())] != []
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda rows: [*rows[:-1], (rows[-1][0], "grey", "test")], "label 'grey' is not among the training labels"),
+    (lambda rows: [(path, label, "test") for path, label, _ in rows], "no training rows"),
+    (lambda rows: [(path, "", "test") for path, _, _ in rows], "no training rows"),
+    (lambda rows: [(path, "dark", split) for path, _, split in rows], "at least two classes"),
+    (lambda rows: [(path, "" if split == "train" else label, split) for path, label, split in rows],
+     "no labelled training row")])
+def test_labels_and_splits_that_cannot_be_used_are_refused(change: Callable[[list[Any]], list[Any]], message: str,
+                                                           photos: Path, toolkit: Toolkit, tmp_path: Path) -> None:
+    with open(photos, newline="") as file:
+        header, *lines = csv.reader(file)
+    with open(tmp_path / "photos.csv", "w", newline="") as file:
+        csv.writer(file).writerows([header, *change(lines)])
+    result = toolkit("pretrain-autoencoder", tmp_path / "photos.csv", "--root", photos.parent, "--output",
+                     tmp_path / "ae")
+    assert result.exit_code == 1 and message in result.stderr and not (tmp_path / "ae").exists()
+
+
+def test_splits_without_training_rows_are_refused_where_no_column_has_labels(photos: Path, toolkit: Toolkit,
+                                                                             tmp_path: Path) -> None:
+    (tmp_path / "photos.csv").write_text("path,split\n1.png,test\n2.png,test\n3.png,validation\n")
+    arguments = ("pretrain-autoencoder", tmp_path / "photos.csv", "--root", photos.parent, "--output", tmp_path / "ae")
+    result = toolkit(*arguments)
+    assert result.exit_code == 1 and "has no training rows" in result.stderr
+    (tmp_path / "photos.csv").write_text("path\n1.png\n2.png\n3.png\n")
+    result = toolkit(*arguments, "--labels-per-class", "1")
+    assert result.exit_code == 1 and "label" in result.stderr and not (tmp_path / "ae").exists()
 
 
 @pytest.mark.contract
@@ -90,9 +120,26 @@ def test_denoising_writes_pictures_and_is_judged(run: tuple[Path, Result], photo
     result = toolkit("denoise", run[0], photos, "--output", tmp_path / "judged", "--noise", "gaussian", "--level",
                      "0.1")
     assert re.search(r"^ *autoencoder +\d+\.\d\d", result.stdout, re.M) and "Gaussian blur" in result.stdout
+    assert "means of 12 images" in result.stdout and "chosen on 28 other images." in result.stdout
     assert len(list((tmp_path / "judged").glob("*.png"))) == len(list((tmp_path / "judged/noisy").glob("*.png"))) == 40
     again = toolkit("denoise", run[0], photos, "--output", tmp_path / "judged")
     assert again.exit_code == 1 and "nothing is overwritten" in again.stderr
+
+
+@pytest.mark.contract
+def test_rows_that_the_run_was_trained_on_are_not_judged(photos: Path, toolkit: Toolkit, tmp_path: Path) -> None:
+    """Of a table without splits, which the run has split."""
+    pytest.importorskip("skimage")
+    table = tmp_path / "photos.csv"
+    table.write_text("path\n" + "".join(f"{number}.png\n" for number in range(40)))
+    own = ("--root", photos.parent)
+    assert toolkit("pretrain-autoencoder", table, *own, "--output", tmp_path / "ae", "--hidden", "4", "--epochs", "1"
+                   ).exit_code == 0
+    result = toolkit("denoise", tmp_path / "ae", table, *own, "--output", tmp_path / "clean", "--noise", "masking")
+    assert "means of 8 images" in result.stdout and "chosen on 32 other images." in result.stdout
+    few = toolkit("denoise", tmp_path / "ae", photos.parent / "3.png", "--output", tmp_path / "one", "--noise",
+                  "masking")
+    assert "means of 1 images" in few.stdout and "since there are no others." in few.stdout
 
 
 @pytest.mark.contract

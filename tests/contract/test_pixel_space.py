@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 from recipes import fine_tune, fix_match, mean_teacher, mix_match, pseudo_label, virtual_adversarial
 from toolkit import ToolkitError
-from toolkit.semisupervised import pixel_training
+from toolkit.semisupervised import foreign, pixel_training
 from toolkit.tables import Table, read_table
 from toolkit.training import Settings, loop, plans
 
@@ -155,6 +156,33 @@ def test_both_begins_where_feature_space_ends(method: str, table: Table, earlier
                                    atol=1e-4)
 
 
+def test_foreign_rows_are_set_aside(table: Table, earlier: str, tmp_path: Path,
+                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pixel space too, once and for all; a network from scratch cannot, and says so."""
+    monkeypatch.setattr(foreign, "foreign", lambda known, others, together: np.arange(len(others)) < 3)
+    for space in ("pixels", "both"):
+        report = run("fix_match", table, tmp_path / space, space=space, weights=earlier)
+        rows = set(pd.read_csv(tmp_path / space / "pseudo_labels.csv")["row"])
+        own = report["unlabelled"]
+        assert rows.isdisjoint(table.rows[table.unlabelled()[:3]]) and len(rows) == own["rows"] == 9
+        assert own["set_aside"] == 3 and report["training"]["pool"] == 9
+        assert sum("are set aside" in note for note in report["notes"]) == 1
+    report = run("fix_match", table, tmp_path / "scratch")
+    assert report["unlabelled"]["rows"] == 12 and any("were not looked for" in note for note in report["notes"])
+
+
+def test_rounds_say_which_rows_they_took_and_when(table: Table, tmp_path: Path) -> None:
+    """Of four parts of the training the first is on labels alone."""
+    report = pseudo_label.run(table, output=tmp_path / "run", space="pixels", settings=SETTINGS, rounds=4, steps=12,
+                              per_label=1)
+    rounds = pd.read_csv(tmp_path / "run" / "pseudo_labels.csv")["round"]
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    chosen = int(history["epoch"][history["chosen"]].iloc[0])
+    assert rounds.max() < max(chosen, 1) and report["unlabelled"]["coverage"] == (rounds > 0).mean()
+    assert set(history.columns) >= {"validation_used", "validation_right"}
+    assert (history["validation_right"] <= history["validation_used"]).all()
+
+
 def test_a_stage_that_fell_back_is_the_last_word_without_validation(without_validation: Table, earlier: str,
                                                                     tmp_path: Path,
                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +198,27 @@ def test_a_stage_that_fell_back_is_the_last_word_without_validation(without_vali
 def test_a_time_limit_shortens_method_and_control(table: Table, tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, time_limit=0.15)
     report = fix_match.run(table, output=tmp_path / "run", settings=settings, space="pixels", steps=100_000)
-    assert report["training"]["steps"] < 20_000
+    own = report["training"]
+    assert own["steps"] < 20_000 and own["moving_average"] == 1 - 1 / max(2.0, 0.1 * own["steps"])
+
+
+@pytest.mark.parametrize("changes", [{"precision": "mixed_bfloat16", "accumulation": 2},
+                                     pytest.param({"precision": "mixed_float16"}, marks=pytest.mark.slow)])
+def test_precision_and_accumulation_are_those_asked_for(changes: dict[str, Any], table: Table, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, int]] = []
+    real = loop.fit
+
+    def watched(model: Any, batches: Any, plan: plans.Plan, *more: Any, **options: Any) -> Any:
+        inner = getattr(model, "classifier", model)
+        seen.append((inner.get_layer("network").layers[-1].compute_dtype, plan.parts))
+        return real(model, batches, plan, *more, **options)
+
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(loop, "fit", watched)
+    report = run("fix_match", table, tmp_path / "run", **changes)
+    assert seen == 2 * [(changes["precision"].removeprefix("mixed_"), changes.get("accumulation", 1))]
+    assert keras.config.dtype_policy().name == "float32" and np.isfinite(report["test"]["log_loss"])
 
 
 @pytest.mark.parametrize(("space", "words"), [("both", "has no features to begin with"), ("pixel", "must be one of")])

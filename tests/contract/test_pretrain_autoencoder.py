@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from recipes import fine_tune, linear_probe, pretrain_autoencoder, pseudo_label
-from toolkit.autoencoders import choices
+from toolkit.autoencoders import choices, networks
+from toolkit.models import backbones
 from toolkit.tables import Table, image_files, read_table
 from toolkit.training import Settings, loop
 
@@ -143,28 +144,72 @@ print(json.dumps([classifier.predict(image[None], verbose=0)[0].tolist(), list(a
 
 def test_a_linear_probe_takes_it_as_backbone(finished: Path, table: Table, tmp_path: Path) -> None:
     settings = Settings(backbone=str(finished), devices="cpu")
-    linear_probe.run(table, output=tmp_path / "probe", settings=settings)
+    report = linear_probe.run(table, output=tmp_path / "probe", settings=settings)
+    assert report["control"] == linear_probe.WITHOUT_PRETRAINING in report["baselines"]
+    assert report["baselines"][report["control"]]["log_loss"] != report["test"]["log_loss"]
     np.testing.assert_allclose(probabilities(tmp_path / "probe"), probabilities(finished), atol=1e-6)
 
 
 @pytest.mark.parametrize("chosen", ["k-sparse", "denoising", "masked"])
-def test_it_is_fine_tuned_and_the_control_is_the_same_network_from_scratch(chosen: str, table: Table, tmp_path: Path
-                                                                           ) -> None:
+def test_it_is_fine_tuned_beside_the_same_network_without_pretraining(chosen: str, table: Table, tmp_path: Path
+                                                                      ) -> None:
     folder = run(chosen, table, tmp_path / "run")
-    settings = Settings(backbone=str(folder), epochs=1, batch_size=16, reflect="no", devices="cpu")
-    tuned = fine_tune.run(table, output=tmp_path / "tuned", settings=settings)
-    scratch = fine_tune.run(table, output=tmp_path / "scratch", settings=dataclasses.replace(settings, weights="none"))
-    assert tuned["training"]["backbone"] == scratch["training"]["backbone"]
-    networks = [keras.saving.load_model(tmp_path / one / "model.keras", compile=False) for one in ("tuned", "scratch")]
-    assert [w.shape for w in networks[0].weights] == [w.shape for w in networks[1].weights]
+    settings = Settings(backbone=str(folder), epochs=2, batch_size=16, reflect="no", devices="cpu")
+    report = fine_tune.run(table, output=tmp_path / "tuned", settings=settings)
+    assert report["control"] == fine_tune.WITHOUT_PRETRAINING and report["verdict"]["code"]
+    assert report["baselines"][report["control"]]["count"] == report["test"]["count"] == 30
+    assert report["training"]["without_pretraining"]["epochs"] == report["training"]["epochs"] == 2
+    assert report["training"]["label_smoothing"] == 0 and report["training"]["learning_rate"] == 0.001
+    pretrained = backbones.network(backbones.build(str(folder)))
+    fresh, again = (networks.redrawn(pretrained, 5) for _ in range(2))
+    images = np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)).astype(np.float32)
+    kernels = [[w.numpy() for w in one.weights if w.name == "kernel"] for one in (pretrained, fresh, again)]
+    assert all((a != b).any() and (b == c).all() for a, b, c in zip(*kernels, strict=True))
+    if chosen == "k-sparse":
+        assert ((fresh(images).numpy() != 0).sum(axis=1) == 6).all()
     pseudo_label.run(table, output=tmp_path / "pseudo", settings=settings, strong_copies=1, rounds=2)
+
+
+def test_a_fine_tuning_stopped_in_its_control_ends_in_the_same_bits(table: Table, tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(backbone=str(run("denoising", table, tmp_path / "run")), epochs=2, batch_size=16, reflect="no",
+                        devices="cpu", time_limit=60)
+    whole = fine_tune.run(table, output=tmp_path / "whole", settings=settings)
+    real, titles = loop._Keeper.on_train_batch_end, []
+
+    def interrupted(keeper: loop._Keeper, batch: int, logs: dict | None = None) -> None:
+        keeper._pause = 0.0
+        real(keeper, batch, logs)
+        titles.append(keeper.plan.title)
+        if titles.count("fine-tuning, without pretraining") == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop._Keeper, "on_train_batch_end", interrupted)
+        fine_tune.run(table, output=tmp_path / "tuned", settings=settings)
+    assert titles.count("fine-tuning") == 6 and (tmp_path / "tuned" / "model.keras").is_file()
+    report = fine_tune.run(table, output=tmp_path / "tuned", settings=settings, resume=True)
+    assert_same(tmp_path / "tuned", tmp_path / "whole")
+    assert report["baselines"] == json.loads(json.dumps(whole["baselines"]))
+
+
+def test_validation_loss_and_time_limit(table: Table, tmp_path: Path) -> None:
+    settings = dataclasses.replace(STACK, epochs=100_000, time_limit=0.1)
+    pretrain_autoencoder.run(table, output=tmp_path / "run", settings=settings)
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert history["layer"].unique().tolist() == [1, 2] and len(history) < 20_000
+    assert np.isfinite(history["validation_loss"]).all()
+    for _, rows in history.groupby("layer"):
+        assert rows["chosen"].to_numpy().nonzero()[0].tolist() == [len(rows) - 1]
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["training"]["epochs"] == history["epoch"].iloc[-1]
 
 
 def test_a_table_without_labels_is_enough(table: Table, tmp_path: Path) -> None:
     blank = dataclasses.replace(table, labels=np.full(len(table), -1), splits=np.full(len(table), "test", object))
     folder = run("denoising", blank, tmp_path / "run")
     report = json.loads((folder / "report.json").read_text())
-    assert "verdict" not in report and report["reconstruction"]["splits"]["train"]["rows"] == 103
+    assert "verdict" not in report and report["reconstruction"]["splits"]["train"]["rows"] == 91
     lines = pd.read_csv(folder / "reconstructions.csv")
     assert list(lines["row"]) == list(range(1, 115))
     test = lines[lines["split"] == "test"]["squared_error"].mean()
@@ -188,11 +233,13 @@ settings = Settings(backbone=backbone, weights="none", image_size=16, batch_size
 devices.strategy(settings.devices)
 table = read_table(sys.argv[1])
 build = partial(linear_probe.build_backbone, table, settings)
-images = batches.images(table, backbones.preprocessing(build()), 1)[table.in_split("train")]
+images = batches.images(table, backbones.preprocessing(build()), 1)
 chosen = choices.chosen(method, tied=True, sparsity_target=0.05, kept=2, kept_factor=1.0, patch_size=4)
-found = training.train(images, build, recipe.objective(chosen), settings, None,
-                       hidden=options.get("hidden"), activation=choices.METHODS[method].activation)
-np.savez(sys.argv[3], *found.network.get_weights(), *found.decoder.get_weights())
+found = training.train(images[table.in_split("train")], build, recipe.objective(chosen), settings, None,
+                       hidden=options.get("hidden"), activation=choices.METHODS[method].activation,
+                       held_out=images[table.in_split("validation")])
+losses = [row["validation_loss"] / 1000 for row in found.history]
+np.savez(sys.argv[3], losses, *found.network.get_weights(), *found.decoder.get_weights())
 """
 
 

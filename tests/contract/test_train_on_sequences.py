@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +123,27 @@ def test_series_of_unequal_length_with_missing_values(tmp_path: Path) -> None:
     for place in (0, 7, 41):
         np.testing.assert_allclose(model(table.array[table.inputs[place]][None])[0, 1],
                                    found[table.rows[place] - 1], atol=1e-5)
+
+
+def trained(rows: Path, output: Path, *options: str) -> np.ndarray:
+    subprocess.run([sys.executable, "-m", "toolkit", *options, str(rows), "--optimizer", "sgd", "--learning-rate", "0.01",
+                    "--epochs", "2", "--output", str(output)], check=True, capture_output=True)
+    return pd.read_csv(output / "predictions.csv").filter(like="probability_").to_numpy()
+
+
+def test_two_replicas_normalise_series_of_unequal_length_as_one_does(tmp_path: Path) -> None:
+    drawn, lines = random.Random(0), ["values,label,split"]
+    for number in range(48):
+        values = [drawn.gauss(number % 2, 1) for _ in range(drawn.randint(5, 20))]
+        lines.append(f"{' '.join(map(str, values))},{'ab'[number % 2]},{'train' if number < 32 else 'test'}")
+    (tmp_path / "series.csv").write_text("\n".join(lines) + "\n")
+    options = "fine-tune --backbone series_resnet --weights none --filters 4,6,6 --batch-size 8 --devices".split()
+    one, two = (trained(tmp_path / "series.csv", tmp_path / devices, *options, devices) for devices in ("cpu", "cpu:2"))
+    np.testing.assert_allclose(two, one, atol=1e-5)
+
+
+def test_a_batch_of_texts_in_parts_trains_as_the_batch(tmp_path: Path) -> None:
+    rows = write(tmp_path / "texts.csv")
+    options = "train-lstm --units 4 --embedding 8 --network-dropout 0 --batch-size 8 --accumulation".split()
+    whole, parts = (trained(rows, tmp_path / parts, *options, parts) for parts in ("1", "4"))
+    np.testing.assert_allclose(parts, whole, atol=1e-5)

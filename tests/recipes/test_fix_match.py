@@ -61,6 +61,13 @@ def test_the_control_never_looks_at_the_pool(clusters) -> None:
     assert np.abs(learn(problem, steps=10).head.kernel - learn(other, steps=10).head.kernel).max() > 1e-3
 
 
+def test_a_pool_of_other_shares_is_not_aligned(clusters) -> None:
+    """A pool of one class stays so; aligned with the labels, two thirds of it would leave."""
+    problem, labels = clusters
+    one = trials.Problem(problem.labelled, problem.labels, problem.pool[:, labels == 1], problem.prior, num_weak=1)
+    assert (learn(one, decay=0.01, rule="adamatch").pseudo_labels == 1).mean() > 0.95
+
+
 def test_other_seeds_draw_other_batches(clusters) -> None:
     problem = clusters[0]
     other = trials.Problem(problem.labelled, problem.labels, problem.pool, problem.prior, num_weak=1, seed=1)

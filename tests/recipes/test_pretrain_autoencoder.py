@@ -1,6 +1,7 @@
 """The equations of the autoencoders on numbers made by hand, and what is refused."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import tensorflow as tf
 
 from recipes import pretrain_autoencoder as recipe
 from toolkit import ToolkitError
-from toolkit.autoencoders import choices, networks
+from toolkit.autoencoders import choices, networks, reports, training
 from toolkit.cli import autoencoders as commands
-from toolkit.tables import read_table
+from toolkit.tables import Table, read_table
 from toolkit.training import Settings
 
 NUMBERS = {"tied": True, "corruption": "masking", "corruption_level": None, "sparsity_target": 0.1,
@@ -117,11 +118,26 @@ def test_variational_codes_are_drawn_around_their_mean() -> None:
     np.testing.assert_allclose(found["penalty"], recipe.divergence(mean, log_variance), atol=1e-6)
 
 
+def test_the_mean_activation_comes_near_its_target() -> None:
+    from sklearn.datasets import load_digits
+
+    images = np.rint(load_digits().images[:500, ..., None] * 15.9).astype(np.uint8)
+    settings = dataclasses.replace(choices.DEFAULTS, devices="cpu", batch_size=50, epochs=60, learning_rate=0.01)
+    usual = choices.METHODS["sparse"].penalty_weight
+    means = []
+    for weight in (0.0, usual):
+        own = recipe.objective(chosen("sparse", sparsity_target=0.05, penalty_weight=weight))
+        found = training.train(images, None, own, settings, None, hidden=[50], activation="sigmoid")
+        codes = training.in_parts(partial(reports.codes_of, found.network), images)
+        means.append(float(codes.mean()))
+    assert means[0] > 0.15 and 0.04 < means[1] < 0.06
+
+
 # ---- What a step is given -----------------------------------------------------------------------------------------
 
 
-def drawn(method: str, step: int, **changes: Any) -> dict[str, np.ndarray]:
-    draw = recipe.drawn(chosen(method, **changes), 200, 100, (4, 4, 1))
+def drawn(method: str, step: int, pixels: bool = True, **changes: Any) -> dict[str, np.ndarray]:
+    draw = recipe.drawn(chosen(method, **changes), 200, 100, (4, 4, 1), pixels)
     target = tf.constant(RANDOM.uniform(0.1, 0.9, (3, 16)).astype(np.float32))
     found = draw(target, tf.constant([1, step], tf.int64), tf.constant(step, tf.int64))
     return {name: value.numpy() for name, value in found.items()}
@@ -136,6 +152,13 @@ def test_the_target_stays_clean() -> None:
     batch = drawn("denoising", 1, corruption_level=0.5)
     assert (batch["target"] > 0).all() and (batch["input"] == 0).any()
     assert drawn("plain", 1)["input"].min() > 0
+
+
+def test_noise_leaves_pixels_in_their_range_and_codes_as_they_fall() -> None:
+    of_pixels, of_codes = (drawn("denoising", 1, pixels, corruption="gaussian", corruption_level=1.0)["input"]
+                           for pixels in (True, False))
+    assert of_pixels.min() == 0 and of_pixels.max() == 1
+    assert of_codes.min() < 0 and of_codes.max() > 1
 
 
 def test_hidden_patches_show_grey() -> None:
@@ -161,7 +184,9 @@ def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str) 
     ("k-sparse", Settings(backbone="small_cnn", weights="none"), "fully connected"),
     ("sparse", dataclasses.replace(choices.DEFAULTS, backbone_options={"activation": "relu"}), "sigmoid"),
     ("k-sparse", dataclasses.replace(choices.DEFAULTS, backbone_options={"activation": "relu"}), "units are linear"),
-    ("plain", dataclasses.replace(choices.DEFAULTS, backbone_options={"batch_normalisation": True}), "leave it out")])
+    ("plain", dataclasses.replace(choices.DEFAULTS, backbone_options={"batch_normalisation": True}), "leave it out"),
+    ("plain", dataclasses.replace(choices.DEFAULTS, backbone_options={"dropout": 0.2}), "no dropout"),
+    ("plain", dataclasses.replace(choices.DEFAULTS, backbone_options={"initialiser": "zeros"}), "must be one of")])
 def test_what_a_method_cannot_train_is_refused(method: str, settings: Settings, message: str) -> None:
     with pytest.raises(ToolkitError, match=message):
         choices.with_layers(settings, method)
@@ -169,9 +194,25 @@ def test_what_a_method_cannot_train_is_refused(method: str, settings: Settings, 
 
 def test_the_run_knows_its_layers() -> None:
     found = choices.with_layers(choices.DEFAULTS, "denoising").backbone_options
-    assert found == {"hidden": [1000], "dropout": 0.0, "activation": "relu"}
+    assert found == {"hidden": [1000], "initialiser": "glorot", "dropout": 0.0, "activation": "relu"}
     found = choices.with_layers(choices.DEFAULTS, "k-sparse")
     assert choices.with_layers(found, "k-sparse") == found  # as rerun does
+
+
+@pytest.mark.parametrize(("method", "hidden"), [("plain", [128]), ("variational", [400, 20]), ("sparse", [1000])])
+def test_the_layers_are_those_of_the_method_unless_they_are_given(method: str, hidden: list[int]) -> None:
+    assert choices.with_layers(choices.DEFAULTS, method).backbone_options["hidden"] == hidden
+    given = dataclasses.replace(choices.DEFAULTS, backbone_options={"hidden": [7], "initialiser": "gaussian"})
+    found = choices.with_layers(given, method).backbone_options
+    assert found["hidden"] == [7] and found["initialiser"] == "gaussian"
+
+
+def test_the_rate_is_one_for_a_loss_summed_over_values() -> None:
+    rates = {name: choices.for_images(dataclasses.replace(choices.DEFAULTS, optimizer=name), 1000).learning_rate
+             for name in ("sgd", "adam", "adamw")}
+    assert rates == {"sgd": 0.005, "adam": 0.001, "adamw": 0.001}
+    given = dataclasses.replace(choices.DEFAULTS, optimizer="sgd", learning_rate=0.3)
+    assert choices.for_images(given, 1000).learning_rate == 0.3
 
 
 def test_epochs_follow_from_the_number_of_images() -> None:
@@ -179,14 +220,41 @@ def test_epochs_follow_from_the_number_of_images() -> None:
     assert choices.for_images(dataclasses.replace(choices.DEFAULTS, epochs=3), 100).epochs == 3
 
 
-def test_a_table_of_test_rows_gets_training_rows(small_table: Path) -> None:
+def without_labels(path: Path, **columns: Any) -> Table:
+    """The table as it is read without labels and splits, some of its columns changed."""
+    table = read_table(path)
+    blank = {"labels": np.full(len(table), -1), "splits": np.full(len(table), "test", object)}
+    return dataclasses.replace(table, **{**blank, **columns})
+
+
+def test_a_table_without_labels_and_splits_is_split_as_any_other(small_table: Path) -> None:
+    alone = without_labels(small_table)
+    found = choices.with_training_rows(alone)
+    assert (found.splits == "test").sum() == 23 and (found.splits == "train").sum() == 91
+    assert "91 train, 0 validation, 23 test" in found.notes[-1]
+    other = choices.with_training_rows(dataclasses.replace(alone, arguments={"split_seed": 1}))
+    assert (other.splits != found.splits).any()
     table = read_table(small_table)
-    alone = dataclasses.replace(table, splits=np.full(len(table), "test", object))
-    found = choices.with_training_rows(alone, 0)
-    assert (found.splits == "test").sum() == 11 and (found.splits == "train").sum() == 103
-    assert choices.with_training_rows(table, 0) is table
-    with pytest.raises(ToolkitError, match="at least 2"):
-        choices.with_training_rows(alone.select(np.arange(2)), 0)
+    assert choices.with_training_rows(table) is table
+
+
+def test_groups_and_equal_images_are_not_parted(small_table: Path) -> None:
+    count = len(read_table(small_table))
+    groups, twice = np.array([f"group {i // 3}" for i in range(count)], object), np.arange(count) // 2
+    grouped = choices.with_training_rows(without_labels(small_table, groups=groups))
+    assert all(len(set(grouped.splits[groups == group])) == 1 for group in groups)
+    equal = choices.with_training_rows(without_labels(small_table, checksums=twice.astype(str).astype(object)))
+    assert all(len(set(equal.splits[twice == one])) == 1 for one in twice)
+
+
+def test_splits_without_training_rows_are_refused(small_table: Path) -> None:
+    table = read_table(small_table)
+    tests = np.full(len(table), "test", object)
+    labelled = dataclasses.replace(table, splits=tests)
+    declared = without_labels(small_table, splits=np.where(np.arange(len(table)) % 2, tests, "validation"))
+    for refused in (labelled, declared, without_labels(small_table).select(np.arange(1))):
+        with pytest.raises(ToolkitError, match="training images, and an autoencoder"):
+            choices.with_training_rows(refused)
 
 
 def test_the_command_offers_what_the_recipe_knows() -> None:

@@ -33,6 +33,27 @@ def test_copies_are_no_neighbours() -> None:
     assert foreign.foreign(twice, alike, np.arange(len(twice))).mean() > 0.9  # taken for single rows, all else is far
 
 
+def test_blocks_of_any_size_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, alike, others = drawn(0)
+    rows, names = np.concatenate([alike, others]), np.arange(len(known)) // 2
+    whole = foreign.foreign(known, rows, names)
+    seen, real = [], np.ndarray.__matmul__
+    monkeypatch.setattr(foreign, "NUMBERS_AT_ONCE", 7 * len(known))
+    monkeypatch.setattr(foreign, "_units", lambda values: Watched.of(real, seen, values))
+    np.testing.assert_array_equal(foreign.foreign(known, rows, names), whole)
+    assert max(seen) == 7  # rows at once, also among the labelled ones
+
+
+class Watched(np.ndarray):
+    """An array that notes how many rows are multiplied at once."""
+
+    @classmethod
+    def of(cls, multiply, seen: list[int], values: np.ndarray) -> np.ndarray:
+        cls.__matmul__ = lambda self, other: seen.append(len(self)) or multiply(np.asarray(self), np.asarray(other))
+        lengths = np.linalg.norm(values, axis=1, keepdims=True)
+        return (values / lengths).view(cls)
+
+
 def test_few_labels_say_nothing() -> None:
     known, alike, others = drawn(0, labelled=foreign.FEWEST_LABELS - 1)
     assert not foreign.foreign(known, others, np.arange(len(known))).any()

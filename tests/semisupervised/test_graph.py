@@ -119,6 +119,19 @@ def test_what_no_label_reaches_has_no_score(method: str) -> None:
     assert np.isfinite(found).all()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_small_part_of_the_graph_does_no_harm(method: str) -> None:
+    """Twelve rows far away, one of them labelled: it labels them, and the others are as they were."""
+    features, truth, labels = blobs(rows=300, apart=2.0, labelled=3)
+    island = np.random.default_rng(1).normal(size=(12, 4)) + 1000
+    alone = METHODS[method](graph.weights(*nearest(features, 8)), labels, 3).argmax(axis=1)
+    every = graph.weights(*nearest(np.concatenate([features, island]), 8))
+    for number in range(3):
+        found = METHODS[method](every, np.concatenate([labels, [number], np.full(11, -1)]), 3).argmax(axis=1)
+        assert (found[300:] == number).all() and (alone == truth).mean() > 0.9
+        assert (found[:300] == alone).mean() > 0.99
+
+
 def test_poisson_beats_laplace_where_labels_are_few() -> None:
     weights, truth, labels = made(0, rows=600, labelled=1, neighbours=10)
     free = labels < 0

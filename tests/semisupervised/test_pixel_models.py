@@ -11,7 +11,7 @@ import tensorflow as tf
 from scipy.special import expit, log_softmax, softmax
 
 from recipes import fix_match, mean_teacher, mix_match, pseudo_label, virtual_adversarial
-from toolkit.semisupervised import pixel_models, weight_rules
+from toolkit.semisupervised import pixel_alarms, pixel_models, pixel_rounds, weight_rules
 
 POOL, CLASSES, PER_LABEL = 6, 3, 2
 
@@ -82,7 +82,8 @@ def test_lees_weight_rises_between_a_tenth_and_six_tenths(step: int, alpha: floa
     model, (x, y) = made(pseudo_label.Lee, step=step, full_weight=3.0), batch
 
     def binary(targets: np.ndarray, scores: np.ndarray) -> float:
-        return float(-np.mean(targets * np.log(expit(scores)) + (1 - targets) * np.log(expit(-scores))))
+        each = targets * np.log(expit(scores)) + (1 - targets) * np.log(expit(-scores))
+        return float(-each.sum(axis=1).mean())  # the sum over the classes, as in the paper
 
     targets = np.eye(CLASSES)[logits(model, x["weak"]).argmax(axis=1)]
     expected = binary(y, logits(model, x["labelled"])) + alpha * binary(targets, logits(model, x["strong"]))
@@ -90,7 +91,7 @@ def test_lees_weight_rises_between_a_tenth_and_six_tenths(step: int, alpha: floa
 
 
 def test_a_round_learns_the_rows_that_it_took(batch: tuple) -> None:
-    model, (x, y) = made(pseudo_label.Rounds, full_weight=1.0), batch
+    model, (x, y) = made(pixel_rounds.Rounds, full_weight=1.0), batch
     taken, targets = np.array([1, 0, 0, 1, 0, 0], np.float32), np.eye(CLASSES, dtype=np.float32)[[0, 1, 2, 1, 1, 0]]
     model.taken.assign(taken)
     model.targets.assign(targets)
@@ -157,23 +158,58 @@ def test_pseudo_labels_of_an_earlier_stage_count_at_first(batch: tuple) -> None:
     x, y = batch
     told, weights = np.eye(CLASSES)[hints[0]][x["rows"].ravel()], hints[1][x["rows"].ravel()]
     for step, share in ((0, 1.0), (1, 2 / 3), (3, 0.0), (9, 0.0)):
-        model = made(pseudo_label.Rounds, step=step, hints=hints, full_weight=1.0)  # which has taken no row
+        model = made(pixel_rounds.Rounds, step=step, hints=hints, full_weight=1.0)  # which has taken no row
         expected = entropy(y, logits(model, x["labelled"])) + share * entropy(told, logits(model, x["strong"]), weights)
         assert loss(model, batch) == pytest.approx(expected, rel=1e-5), step
 
 
+def normalised(*, moves: bool) -> pixel_models.PoolModel:
+    """A convolution, a BatchNorm that is near its batch after one step, and much dropout."""
+    keras.utils.set_random_seed(1)
+    images = keras.Input((2, 2, 3))
+    norm = keras.layers.BatchNormalization(momentum=0.5, name="norm")
+    norm.trainable = moves
+    y = norm(keras.layers.Conv2D(4, 1, name="convolution")(images))
+    y = keras.layers.Dropout(0.9, name="dropout")(keras.layers.Flatten()(y))
+    network = keras.Model(images, keras.layers.Dense(CLASSES, name="head")(y))
+    found = fix_match.Consistent(network, total_steps=10, num_unlabelled=POOL, rule="uda", unlabelled_weight=1.0)
+    found.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
+    return found
+
+
 @pytest.mark.parametrize("moves", [True, False])
-def test_targets_carry_no_gradient(moves: bool, batch: tuple) -> None:
-    model, (x, _) = made(fix_match.Consistent, rule="uda", unlabelled_weight=1.0), batch
-    model.norm_moves = moves  # one pass for all views, or one more for the weak ones
+def test_targets_carry_no_gradient_and_see_no_dropout(moves: bool, batch: tuple) -> None:
+    model, (x, _) = normalised(moves=moves), batch
+    x = {name: tf.constant(value) for name, value in x.items()}
+    layer, norm = (model.classifier.get_layer(name) for name in ("convolution", "norm"))
+    values = np.asarray(layer(pixel_models.flat(x["weak"])))
+    mean, variance = (values.mean(axis=(0, 1, 2)), values.var(axis=(0, 1, 2))) if moves else (0.0, 1.0)
+    plain = ((values - mean) / np.sqrt(variance + norm.epsilon)).reshape(4, -1)
     with tf.GradientTape() as tape:
-        weak = tf.reduce_sum(model({name: tf.constant(value) for name, value in x.items()}, training=True)["weak"])
-    assert tape.gradient(weak, [variable.value for variable in model.trainable_variables]) == [None, None]
-    np.testing.assert_allclose(weak, logits(model, x["weak"]).sum(), rtol=1e-4)
+        found = model(x, training=True)
+        weak = tf.reduce_sum(found["weak"])
+    assert set(tape.gradient(weak, [variable.value for variable in model.trainable_variables])) == {None}
+    kernel, bias = model.classifier.get_layer("head").get_weights()
+    np.testing.assert_allclose(found["weak"], plain @ kernel + bias, atol=1e-4)
+    np.testing.assert_allclose(norm.moving_mean, 0.5 * mean * np.ones(4), atol=1e-5)  # of the weak views alone
+
+
+def test_nothing_is_computed_backwards_for_targets(batch: tuple) -> None:
+    model, (x, y) = normalised(moves=True), batch
+
+    @tf.function
+    def slopes(x: dict[str, tf.Tensor], y: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            value = model.compute_loss(x, y, model(x, training=True))
+        return tape.gradient(value, [variable.value for variable in model.trainable_variables])
+
+    graph = slopes.get_concrete_function({name: tf.constant(value) for name, value in x.items()}, tf.constant(y)).graph
+    types = [operation.type for operation in graph.get_operations()]
+    assert (types.count("Conv2D"), types.count("Conv2DBackpropFilter")) == (3, 2)  # not for the weak views
 
 
 def alarms(mass: list[float], *, step: int = 5) -> list[str]:
-    found = pixel_models.Alarms(np.full(3, 1 / 3), ("ant", "bee", "cat"), seen=500)
+    found = pixel_alarms.Alarms(np.full(3, 1 / 3), ("ant", "bee", "cat"), seen=500)
     model = made(fix_match.Consistent, rule="fixmatch", unlabelled_weight=1.0, step=step)
     model.class_mass.assign(mass)
     found.set_model(model)
@@ -190,6 +226,43 @@ def test_alarms_while_training(capsys: pytest.CaptureFixture[str]) -> None:
     assert text.count("Mask rate near zero: 0.3 %") == 1 and text.count("class 'bee'") == 1
 
 
+def held_out(labels: list[int]) -> pixel_alarms.HeldOut:
+    """Validation rows without images: somebody else predicts."""
+    return pixel_alarms.HeldOut(None, np.array(labels), None, np.zeros(1, int))
+
+
+def test_precision_that_falls_while_more_is_used_raises_an_alarm(monkeypatch: pytest.MonkeyPatch,
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(pixel_alarms.loop, "predict", lambda model, images: np.zeros((100, 3)))
+    told = iter([(np.arange(100) // 80, np.arange(100) < 50), (np.arange(100) // 40, np.ones(100))])  # 80, 40 right
+    model = made(fix_match.Consistent, rule="fixmatch", unlabelled_weight=1.0, step=5)
+    model.pseudo_labels = lambda *_: next(told)
+    alarm = pixel_alarms.Alarms(np.full(3, 1 / 3), ("ant", "bee", "cat"), 500, held_out([0] * 100))
+    alarm.set_model(model)
+    model.class_mass.assign([0.2, 0.3, 0.3])
+    epochs = [{"coverage": 0.5, "loss": 1.0}, {"coverage": 0.9, "loss": 1.0}]
+    for number, logs in enumerate(epochs):
+        alarm.on_epoch_end(number, logs)
+    assert [[logs[f"validation_{name}"] for name in ("used", "right", "named")] for logs in epochs] == [
+        [50, 50, 80], [100, 40, 40]]
+    assert alarm.raised == ["confirmation bias"]
+    assert "while coverage rose from 50 % to 90 %" in capsys.readouterr().err
+
+
+def test_a_round_says_what_it_took_and_when() -> None:
+    model = made(pixel_rounds.Rounds, full_weight=1.0)
+    shares = np.array([[0.9, 0.1, 0], [0.6, 0.4, 0], [0.2, 0.8, 0], [0.1, 0.3, 0.6], [0.3, 0.3, 0.4], [1, 0, 0]])
+    model.take(1, shares, shares, np.array([1, 0, 1, 0, 0, 1], bool), soft=False)
+    model.take(2, shares, shares, np.array([1, 1, 0, 1, 0, 1], bool), soft=False)
+    labels, weights = model.pseudo_labels(np.zeros((6, 3)), np.arange(6), np.zeros((1, 3)), np.zeros(1, int))
+    assert labels.tolist() == [0, 0, 1, 2, 2, 0] and weights.tolist() == [1, 1, 0, 1, 0, 1]
+    assert model.rounds(weights).tolist() == [1, 2, 0, 2, 0, 1]
+    others = np.log(np.array([[0.7, 0.2, 0.1], [0.55, 0.4, 0.05], [0.05, 0.9, 0.05], [0.1, 0.2, 0.7]]))
+    found, used = model.pseudo_labels(others, None, np.zeros((1, 3)), np.zeros(1, int))
+    assert found.tolist() == [0, 0, 1, 2]
+    assert used.tolist() == [1, 0, 0, 1]  # as sure as 0.6; less; of class 1 none was taken; as sure as 0.6
+
+
 def test_a_threshold_out_of_reach_uses_nothing(batch: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(weight_rules.RULES, "never", lambda *args: weight_rules.fixmatch(*args, threshold=1.01))
     model, (x, y) = made(fix_match.Consistent, rule="never", unlabelled_weight=1.0), batch
@@ -202,9 +275,9 @@ def test_a_round_begins_once(monkeypatch: pytest.MonkeyPatch) -> None:
     probabilities = np.tile(np.eye(CLASSES) * 0.6 + 0.1, (2, 1))
     start = SimpleNamespace(from_scratch=True, steps_per_epoch=5, prior=np.full(3, 1 / 3),
                             pool_probabilities=lambda model: probabilities)
-    relabel = pseudo_label.Relabel(start, rounds=2, targets="soft")
+    relabel = pixel_rounds.Relabel(start, rounds=2, targets="soft")
     for step, epoch, count in ((0, 0, 0), (7, 1, 0), (5, 1, 6)):  # first on labels alone; resumed within; begun
-        model = made(pseudo_label.Rounds, step=step, full_weight=1.0)
+        model = made(pixel_rounds.Rounds, step=step, full_weight=1.0)
         relabel.set_model(model)
         relabel.on_epoch_begin(epoch)
         assert model.taken.numpy().sum() == count

@@ -84,6 +84,13 @@ def test_the_control_is_kept_without_a_gain() -> None:
     assert (none.gain, none.rows, none.fall_back) == (None, 0, False)
 
 
+def test_a_row_that_was_hidden_several_times_has_one_vote() -> None:
+    labels, sure = np.zeros(4, int), np.array([[0.9, 0.1], [0.1, 0.9]])
+    found = pools.judge(labels, sure[[0, 0, 0, 1]], sure[[1, 1, 1, 0]], np.array([7, 7, 7, 9]))
+    assert found.rows == 2 and found.gain == 0 and found.why.startswith("On 2 labelled rows")
+    assert pools.judge(labels, sure[[0, 0, 0, 1]], sure[[1, 1, 1, 0]]).gain == 0.5
+
+
 def test_pseudo_labels_are_written_in_the_order_of_the_input(table: Table, tmp_path: Path) -> None:
     rows = table.unlabelled()
     labels = np.arange(len(rows)) % 3

@@ -28,13 +28,26 @@ def test_spread_labels_find_the_classes(method: str) -> None:
     np.testing.assert_allclose(np.exp(found[12:]).mean(axis=0), rows.shares, atol=0.02)
 
 
+def test_copies_are_one_node() -> None:
+    """Nine copies of a labelled row change nothing for the others."""
+    rows, features, truth = made()
+    many = np.concatenate([np.zeros(8, int), np.arange(150)])  # of the first row, which is labelled
+    for copies in (rows.labels[many], np.concatenate([np.full(8, -1), rows.labels])):
+        found = spreading.join(features[many], copies, 3, neighbours=10, align=True, contents=many)
+        assert found.weights.shape == (150, 150) and found.nodes[:9].tolist() == [0] * 9
+        spread = spreading.spread(found, copies, "poisson")
+        assert (spread[:9] == spread[0]).all() and (spread[8:].argmax(axis=1) == truth).mean() > 0.9
+    plain = spreading.join(features, rows.labels, 3, neighbours=10, align=True, contents=np.arange(150))
+    assert (plain.weights != rows.weights).nnz == 0 and plain.nodes.tolist() == list(range(150))
+
+
 def test_labels_of_hidden_rows_change_nothing() -> None:
     rows, features, truth = made()
     folds = pools.hidden_folds(rows.labels[:12], 3)
     kept, out = folds[0]
     changed = rows.labels.copy()
     changed[out] = (changed[out] + 1) % 3
-    other = spreading.Rows(changed, rows.weights, rows.reduced, rows.units, rows.shares, rows.align)
+    other = dataclasses.replace(rows, labels=changed)
     _, first = spreading.choose(rows, features, folds[:1], ["poisson"])
     choice, second = spreading.choose(other, features, folds[:1], ["poisson"])
     hidden = np.where(np.isin(np.arange(len(truth)), out), -1, rows.labels)

@@ -61,6 +61,24 @@ def test_the_final_head_is_at_the_honest_temperature(problem: trials.Problem) ->
     assert found["precision"]["estimate"] == pytest.approx(0.75) and found["coverage"] == 1
 
 
+def test_precision_that_falls_from_round_to_round_raises_the_alarm() -> None:
+    values = np.eye(2, dtype=np.float32)[np.arange(180) % 2][None]
+    problem = trials.Problem(values[:, :120], np.arange(120) % 2, values[:, 120:], np.full(2, 0.5), num_weak=0)
+
+    def worse_and_worse(problem: trials.Problem) -> trials.Fit:
+        labels = problem.pool[0].argmax(axis=1)
+        wrong = np.where(np.arange(len(labels)) % 5 < 2, 1 - labels, labels)  # two fifths
+        history = [{"epoch": 1, "coverage": 1 / 3}, {"epoch": 2, "coverage": 1.0}]
+        head = LinearClassifier("a method", np.eye(2), np.zeros(2))
+        return trials.Fit(head, wrong, np.full(len(labels), 2), history, np.stack([labels, wrong]))
+
+    chosen = trials.choose(worse_and_worse, [{}], problem)
+    found = trials.audited(trials.final(worse_and_worse, chosen, problem), chosen, problem, ("a", "b"))
+    assert any("while coverage rose from 33.3 % to 100 %" in alarm for alarm in found["alarms"])
+    assert [row["count"] for row in found["history"]] == [120, 120]
+    assert found["history"][0]["precision"] == 1 and found["history"][1]["precision"] == pytest.approx(0.6, abs=0.05)
+
+
 def test_nothing_to_hide_leaves_the_usual_settings(problem: trials.Problem) -> None:
     few = trials.Problem(problem.labelled[:, :2], problem.labels[:2], problem.pool, problem.prior, num_weak=1)
     chosen = trials.choose(recorder([]), [{"sign": 1.0}, {"sign": -1.0}], few)

@@ -80,6 +80,12 @@ def test_adamatch_aligns_to_the_labelled_rows_and_has_a_relative_threshold() -> 
     assert weights.tolist() == (expected.max(axis=1) >= 0.9 * 0.7).tolist() == [True, True, False, False]
 
 
+def test_adamatch_does_not_align_where_the_pool_is_other() -> None:
+    found, targets, weights = step("adamatch", weight_rules.begin(3, 6, momentum=0.5, align=False))
+    np.testing.assert_allclose(targets, SHARES, rtol=1e-5)
+    assert weights.tolist() == (SHARES.max(axis=1) >= 0.9 * 0.7).tolist() and found["align"] == 0
+
+
 def test_debiasmatch_takes_off_what_is_predicted_too_often() -> None:
     biased = np.array([[0.6, 0.3, 0.1]] * 3 + [[0.5, 0.45, 0.05]], np.float32)
     state = weight_rules.begin(3, 6, momentum=0.5) | {"unlabelled_mean": np.array([0.9, 0.05, 0.05], np.float32)}

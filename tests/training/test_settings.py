@@ -1,7 +1,9 @@
 """Settings refuse what lies outside their ranges, and fill in what depends on the data."""
 
 import dataclasses
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +36,20 @@ def test_the_catalogue_may_know_better_for_a_backbone() -> None:
     assert (found.epochs, found.learning_rate) == (50, 0.001)
     assert Settings(backbone="lstm", weights="none", optimizer="sgd").for_rows(1000).learning_rate == 0.1
     assert Settings(backbone="lstm", weights="none", epochs=3).for_rows(1000).epochs == 3
+
+
+def test_a_network_of_an_autoencoder_is_trained_as_one_from_scratch(tmp_path: Path) -> None:
+    options = {"backbone": "mlp", "backbone_options": {"hidden": [8]}}
+    for name in ("report.json", "model.keras"):
+        (tmp_path / name).write_text("{}")
+    found = {}
+    for recipe in ("pretrain_autoencoder", "fine_tune"):
+        (tmp_path / "params.json").write_text(json.dumps({"recipe": recipe, "options": options}))
+        found[recipe] = Settings(backbone=str(tmp_path)).for_rows(400)
+    autoencoder, other = found.values()
+    scratch = Settings(backbone="mlp", weights="none").for_rows(400)
+    for name in ("epochs", "learning_rate", "label_smoothing"):
+        assert getattr(autoencoder, name) == getattr(scratch, name) != getattr(other, name)
+    (tmp_path / "params.json").write_text(json.dumps({"recipe": "pretrain_autoencoder", "options": options}))
+    assert Settings(backbone="mlp", weights=str(tmp_path)).from_autoencoder
+    assert not Settings(backbone=str(tmp_path), weights="none").from_autoencoder

@@ -35,9 +35,7 @@ def images(table: Table, preprocessing: Preprocessing, channels: int) -> np.ndar
         ToolkitError: they do not fit into 4 GiB, or one can no longer be read.
     """
     size = preprocessing.image_size
-    if len(table) * size**2 * channels > MAX_BYTES:
-        raise ToolkitError(f"{len(table):,} images of {size} pixels need {len(table) * size**2 * channels / 2**30:.0f} "
-                           f"GiB in memory, and autoencoders take {MAX_BYTES / 2**30:.0f}: use a smaller --image-size.")
+    check_memory(len(table), size, channels, "use a smaller --image-size")
     found, done = np.empty((len(table), size, size, channels), np.uint8), 0
     batches = inputs.evaluation_batches(table, np.arange(len(table)), preprocessing=preprocessing, batch_size=256)
 
@@ -52,6 +50,23 @@ def images(table: Table, preprocessing: Preprocessing, channels: int) -> np.ndar
 
     inputs.explained(table, read)
     return found
+
+
+def check_memory(count: int, size: int, num_bytes: int, advice: str) -> None:
+    """Refuses images that do not fit into 4 GiB.
+
+    Args:
+        count: of the images.
+        size: their side, in pixels.
+        num_bytes: of each pixel.
+        advice: what to do, the end of the message.
+
+    Raises:
+        ToolkitError: then.
+    """
+    if (needed := count * size**2 * num_bytes) > MAX_BYTES:
+        raise ToolkitError(f"{count:,} images of {size} pixels need {needed / 2**30:.1f} GiB in memory, and "
+                           f"autoencoders take {MAX_BYTES / 2**30:.0f}: {advice}.")
 
 
 def stream(values: np.ndarray, draw: Draw, *, batch_size: int, seed: int) -> Callable[[int], tf.data.Dataset]:

@@ -10,12 +10,13 @@ import numpy as np
 
 from toolkit import ToolkitError
 from toolkit.autoencoders import corruptions
-from toolkit.tables import Table
+from toolkit.models.layers import INITIALISERS
+from toolkit.tables import Table, splits
 from toolkit.training import Settings
 
 IMAGES_SEEN, FEWEST_EPOCHS, MOST_EPOCHS = 3_000_000, 10, 1000  # which decide the epochs, unless they are given
-HIDDEN = [1000]
-TEST_RATIO = 0.1  # of a table without splits and labels
+RATES = {"sgd": 0.005}  # the loss of an image is a sum over its values; else RATE
+RATE = 0.001
 DEFAULTS = Settings(backbone="mlp", weights="none", batch_size=100, optimizer="adam", ema=0.0)
 RECTIFIED = ("relu", "elu", "leaky_relu", "sigmoid", "tanh")
 RANGES = {"corruption_level": (0, 1), "penalty_weight": (0, 1e6), "sparsity_target": (1e-6, 1 - 1e-6),
@@ -32,6 +33,7 @@ class Method:
     Attributes:
         activations: that layers may have, the usual one first; none: layers are linear.
         linear_codes: whether the codes are linear, whatever the layers below them are.
+        hidden: units of the layers.
         penalty_weight: lambda.
         level: of the corruption, or the share that is hidden.
         jointly: how the layers of a stack must be trained: at once (True) or one after the other (False); None: either.
@@ -40,6 +42,7 @@ class Method:
 
     activations: tuple[str, ...]
     linear_codes: bool = False
+    hidden: tuple[int, ...] = (1000,)
     penalty_weight: float = 0.0
     level: float = 0.0
     jointly: bool | None = None
@@ -52,12 +55,12 @@ class Method:
 
 
 METHODS = {
-    "plain": Method(RECTIFIED),
+    "plain": Method(RECTIFIED, hidden=(128,)),
     "denoising": Method(RECTIFIED, level=0.5),
-    "sparse": Method(("sigmoid",), penalty_weight=3.0, any_backbone=False),
+    "sparse": Method(("sigmoid",), penalty_weight=10.0, any_backbone=False),  # Ng's 3, whose error pulls less
     "k-sparse": Method((), linear_codes=True, any_backbone=False),
     "contractive": Method(("sigmoid", "tanh", "relu"), penalty_weight=0.1, jointly=False, any_backbone=False),
-    "variational": Method(RECTIFIED, linear_codes=True, penalty_weight=1.0, jointly=True),
+    "variational": Method(RECTIFIED, linear_codes=True, hidden=(400, 20), penalty_weight=1.0, jointly=True),
     "masked": Method(RECTIFIED, level=0.6, jointly=True)}
 
 
@@ -129,37 +132,48 @@ def with_layers(settings: Settings, method: str) -> Settings:
         others = ", ".join(name for name, one in METHODS.items() if one.any_backbone)
         raise ToolkitError(f"--method {method} is for fully connected layers, --backbone mlp --weights none, not for "
                            f"{settings.backbone}: choose {others}.")
-    if unknown := sorted(set(given) - {"hidden", "activation", "dropout"}):
-        raise ToolkitError(f"Autoencoders of fully connected layers have the options hidden and activation, not "
-                           f"{', '.join(unknown)}: leave it out.")
+    if unknown := sorted(set(given) - {"hidden", "activation", "initialiser", "dropout"}):
+        raise ToolkitError(f"Autoencoders of fully connected layers have the options hidden, activation and "
+                           f"initialiser, not {', '.join(unknown)}: leave it out.")
+    if given.get("dropout"):
+        raise ToolkitError(f"--network-dropout is {given['dropout']}, and autoencoders of fully connected layers have "
+                           f"no dropout: leave it out, or corrupt their input with --method denoising.")
+    if given.get("initialiser", "glorot") not in INITIALISERS:
+        raise ToolkitError(f"initialiser is {given['initialiser']!r}; it must be one of {', '.join(INITIALISERS)}.")
     if "activation" in given and given["activation"] not in usual.activations:
         known = f"one of {', '.join(usual.activations)}" if usual.activations else "none, since its units are linear"
         raise ToolkitError(f"--activation is {given['activation']!r}; a {method} autoencoder takes {known}.")
     activation = {"activation": usual.activation} if usual.activations else {}
-    return dataclasses.replace(settings, backbone_options={"hidden": HIDDEN, "dropout": 0.0, **activation, **given})
+    return dataclasses.replace(settings, backbone_options={"hidden": list(usual.hidden), "initialiser": "glorot",
+                                                           "dropout": 0.0, **activation, **given})
 
 
 def for_images(settings: Settings, num_images: int) -> Settings:
     """With epochs and learning rate filled in."""
     epochs = int(np.clip(round(IMAGES_SEEN / num_images), FEWEST_EPOCHS, MOST_EPOCHS))
-    return dataclasses.replace(settings, epochs=settings.epochs or epochs).for_rows(num_images)
+    rate = settings.learning_rate or RATES.get(settings.optimizer, RATE)
+    return dataclasses.replace(settings, epochs=settings.epochs or epochs, learning_rate=rate).for_rows(num_images)
 
 
 # ---- Rows ---------------------------------------------------------------------------------------------------------
 
 
-def with_training_rows(table: Table, seed: int) -> Table:
-    """The table; one whose rows are all test rows, as it is read without labels and splits, with nine in ten to train.
+def with_training_rows(table: Table) -> Table:
+    """The table; one without labels and splits, all of whose rows are read as test rows, split as any other table.
+
+    Rows of one group, or with the same image, stay together. The seed is the table's own, ``split_seed``.
 
     Raises:
-        ToolkitError: if there are fewer than two rows to train on.
+        ToolkitError: if the table has labels or splits but no training rows, or fewer than two.
     """
-    if not len(table.in_split("train")):
-        rows = np.random.default_rng(seed).permutation(len(table))
-        splits = np.full(len(table), "train", object)
-        splits[rows[:max(1, round(TEST_RATIO * len(table)))]] = "test"
-        table = dataclasses.replace(table, splits=splits)
-    if len(table.in_split("train")) < 2:
-        raise ToolkitError(f"{table.source} has {len(table.in_split('train'))} training images, and an autoencoder "
-                           f"needs at least 2.")
+    if not len(table.in_split("train")) and (table.splits == "test").all() and (table.labels < 0).all():
+        seed = table.arguments.get("split_seed", 0)
+        found = splits.assign(np.zeros(len(table), np.int64), None, table.checksums, table.groups, ("",),
+                              splits.Policy(seed=seed)).splits
+        counts = ", ".join(f"{(found == split).sum():,} {split}" for split in ("train", "validation", "test"))
+        note = f"The table names neither labels nor splits. Its rows were split by seed {seed}: {counts}."
+        table = dataclasses.replace(table, splits=found, notes=(*table.notes, note))
+    if (count := len(table.in_split("train"))) < 2:
+        raise ToolkitError(f"{table.source} has {count} training images, and an autoencoder needs at least 2. Mark the "
+                           f"rows to learn from with 'train', or leave out the split for an automatic one.")
     return table

@@ -18,12 +18,16 @@ GREY = 0.5  # what hidden patches show
 
 
 def masking(values: tf.Tensor, level: float, seed: tf.Tensor) -> tf.Tensor:
-    """A share ``level`` of the values (B, ...) in [0, 1] set to zero, drawn by ``seed``, (2,) integers."""
+    """A share ``level`` of the values (B, ...) in [0, 1] set to zero, drawn by ``seed``, (2,) integers.
+
+    As in the paper, and unlike dropout in Keras, the values that stay are not made larger for it: what a unit is given
+    is smaller in training, by ``1 - level`` in the mean, than where features are wanted.
+    """
     return values * tf.cast(tf.random.stateless_uniform(tf.shape(values), seed) >= level, tf.float32)
 
 
 def gaussian(values: tf.Tensor, level: float, seed: tf.Tensor) -> tf.Tensor:
-    """Normal noise of standard deviation ``level`` added to the values (B, ...); what leaves [0, 1] stays outside."""
+    """Normal noise of standard deviation ``level`` added to the values (B, ...), which may leave [0, 1] by it."""
     return values + level * tf.random.stateless_normal(tf.shape(values), seed)
 
 

@@ -13,7 +13,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,8 +60,9 @@ def drawings(table: "Table", images: np.ndarray, codes: np.ndarray, encoder: "ke
                                        facts),
         "codes.png": partial(_codes, table, codes, train),
         "activity.png": partial(_activity, codes[train], facts),
-        "losses.png": partial(pictures.losses, trained.history, title=f"Training of a {facts['method']} autoencoder"),
-        "exciting.png": partial(_exciting, trained, images, train)}
+        "losses.png": partial(pictures.losses, curves(trained.history),
+                              title=f"Training of a {facts['method']} autoencoder"),
+        "exciting.png": partial(_exciting, trained, images, train, dead_codes(codes[train]))}
     filters = first_filters(trained, encoder, images.shape[1:])
     if filters is not None:
         lines = [f"{min(NUM_UNITS, len(filters))} of {len(filters):,} filters of {filters.shape[1]} x "
@@ -113,6 +114,22 @@ def _codes(table: "Table", codes: np.ndarray, rows: np.ndarray, path: Path) -> N
                       title=f"Codes of {len(rows):,} training images")
 
 
+def curves(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The history with a layer more, "1, validation rows", for the loss on these, where there are some."""
+    found = []
+    for row in history:
+        own = str(row.get("layer", 1))
+        found.append({**row, "layer": own})
+        if "validation_loss" in row:
+            found.append({**row, "layer": f"{own}, validation rows", "loss": row["validation_loss"]})
+    return found
+
+
+def dead_codes(codes: np.ndarray) -> np.ndarray:
+    """Which codes (n, F) are zero on every row, (F,) bool: rectified units never above zero, or never kept."""
+    return ~codes.any(axis=0)
+
+
 def _activity(codes: np.ndarray, facts: dict[str, Any], path: Path) -> None:
     title = f"How active the codes are over {len(codes):,} training images"
     if facts["method"] == "k-sparse":
@@ -135,7 +152,7 @@ def first_filters(trained: Trained, encoder: "keras.Model", shape: tuple[int, ..
     return filters if filters.shape[-1] in (1, 3) else None
 
 
-def _exciting(trained: Trained, images: np.ndarray, train: np.ndarray, path: Path) -> None:
+def _exciting(trained: Trained, images: np.ndarray, train: np.ndarray, dead: np.ndarray, path: Path) -> None:
     if len(trained.stack) == 1:
         best = best_inputs(trained.stack[0].kernel)[:NUM_UNITS].reshape(-1, *images.shape[1:])
         lines = [f"Of all images of one norm the one to which each of the first {len(best)} units responds most: its "
@@ -147,6 +164,10 @@ def _exciting(trained: Trained, images: np.ndarray, train: np.ndarray, path: Pat
         best = climbed(trained.network, mean, radius, NUM_CLIMBED if len(mean) <= LARGE else NUM_CLIMBED_LARGE)
         lines = [f"What has to be added to the mean image, of the norm of an image at most, so that each of the first "
                  f"{len(best)} codes is largest ({STEPS} gradient steps)."]
+    dead = dead[:len(best)]
+    if dead.any():
+        lines.append(f"{dead.sum()} of them are blank: their codes are zero on every training image.")
+    best = np.where(dead[:, None, None, None], np.float32(0), best)
     pictures.unit_tiles(best, path, title="Inputs that excite units most", lines=lines)
 
 

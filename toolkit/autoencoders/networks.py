@@ -20,6 +20,7 @@ from keras import KerasTensor, layers, ops
 
 from toolkit import ToolkitError, atomic_files
 from toolkit.models import backbones, explanations
+from toolkit.models.layers import initialiser as new_initialiser
 from toolkit.models.layers import normalise
 
 MAX_CHANNELS = 256  # of a mirrored decoder
@@ -45,7 +46,7 @@ class Transposed(layers.Layer):
 
 
 def dense_pair(width: int, hidden: Sequence[int], *, activation: str, tied: bool, code_activation: str | None = None,
-               code_width: int | None = None) -> tuple[keras.Model, keras.Model]:
+               code_width: int | None = None, initialiser: str = "glorot") -> tuple[keras.Model, keras.Model]:
     """Encoder and decoder of fully connected layers, for training.
 
     Args:
@@ -55,6 +56,7 @@ def dense_pair(width: int, hidden: Sequence[int], *, activation: str, tied: bool
         tied: the decoder uses the encoder's kernels, transposed.
         code_activation: of the last layer of the encoder; None: as of the others.
         code_width: what the encoder ends in, where that is more than the codes: mean and log variance.
+        initialiser: of the kernels, one of ``models.layers.INITIALISERS``.
 
     Returns:
         Values (B, d) -> (B, code_width or F), and codes (B, F) -> (B, d), linear.
@@ -64,12 +66,14 @@ def dense_pair(width: int, hidden: Sequence[int], *, activation: str, tied: bool
     for index, units in enumerate(hidden, start=1):
         last = index == len(hidden)
         dense.append(layers.Dense(code_width or units if last else units, name=f"layer{index}_dense",
-                                  activation=(code_activation or activation) if last else activation))
+                                  activation=(code_activation or activation) if last else activation,
+                                  kernel_initializer=new_initialiser(initialiser)))
         x = dense[-1](x)
     encoder = keras.Model(values, x, name="encoder")
     codes = x = keras.Input((hidden[-1],), name="codes")
     for index, units in reversed(list(enumerate((width, *hidden[:-1]), start=1))):
-        back = Transposed(dense[index - 1]) if tied else layers.Dense(units, name=f"layer{index}_back")
+        back = Transposed(dense[index - 1]) if tied else \
+            layers.Dense(units, name=f"layer{index}_back", kernel_initializer=new_initialiser(initialiser))
         x = back(x)
         x = x if index == 1 else layers.Activation(activation)(x)
     return encoder, keras.Model(codes, x, name="decoder")
@@ -83,6 +87,7 @@ class TrainedLayer:
         kernel: (d, F).
         bias: (F,).
         activation: of the codes.
+        initialiser: that the kernel was drawn by, which a network from scratch is drawn by again.
         back_kernel: (F, d).
         back_bias: (d,).
         back_activation: of the reconstruction.
@@ -93,6 +98,7 @@ class TrainedLayer:
     kernel: np.ndarray
     bias: np.ndarray
     activation: str
+    initialiser: keras.Initializer
     back_kernel: np.ndarray
     back_bias: np.ndarray
     back_activation: str
@@ -121,9 +127,10 @@ def trained_layers(encoder: keras.Model, decoder: keras.Model, *, activation: st
         width = other.dense.units if isinstance(other, Transposed) else other.kernel.shape[0]
         back_kernel = kernel.T if isinstance(other, Transposed) else other.kernel.numpy()
         last = index == len(forth) - 1
-        found.append(TrainedLayer(kernel[:, :width], bias[:width], code_activation if last else activation, back_kernel,
-                                  other.bias.numpy(), activation if index else back_activation,
-                                  kept if last else 0, kept_codes if last else 0))
+        found.append(TrainedLayer(kernel[:, :width], bias[:width], code_activation if last else activation,
+                                  one.kernel_initializer, back_kernel, other.bias.numpy(),
+                                  activation if index else back_activation, kept if last else 0,
+                                  kept_codes if last else 0))
     return found
 
 
@@ -133,7 +140,8 @@ def dense_network(size: int, channels: int, stack: Sequence[TrainedLayer]) -> ke
     x = ops.mean(pixels, axis=-1, keepdims=True) if channels == 1 else pixels
     x = layers.Flatten(name="layer1_flatten")(normalise(x, (0.0,), (255.0,)))
     for index, layer in enumerate(stack, start=1):
-        dense = layers.Dense(len(layer.bias), activation=layer.activation, name=f"layer{index}_dense")
+        dense = layers.Dense(len(layer.bias), activation=layer.activation, kernel_initializer=layer.initialiser,
+                             name=f"layer{index}_dense")
         x = dense(x)
         dense.set_weights([layer.kernel, layer.bias])
         x = largest(x, layer.kept_codes)
@@ -242,6 +250,17 @@ def from_raw_images(network: keras.Model, backbone: keras.Model, decoder: keras.
                         "autoencoder")
     model.sources = backbone.sources
     return model
+
+
+def redrawn(network: keras.Model, seed: int) -> keras.Model:
+    """The same network without pretraining: new weights, each drawn by the initialiser it was made with.
+
+    Args:
+        network: of a run, of stock layers.
+        seed: of the draws.
+    """
+    keras.utils.set_random_seed(seed)
+    return keras.Model.from_config(network.get_config())
 
 
 def save(model: keras.Model, path: Path) -> None:

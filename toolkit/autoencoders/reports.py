@@ -152,6 +152,8 @@ def write(folder: run_folders.RunFolder, table: Table, images: np.ndarray, encod
         The report.
     """
     codes = features.extract(encoder, table)
+    dead = drawings.dead_codes(codes[table.in_split("train")])
+    facts = {**facts, "dead_codes": int(dead.sum())}
     components = principal_components(images[table.in_split("train")], codes.shape[1], seed=seed)
     errors = squared_errors(images, codes, partial(decoded, trained.decoder, channels=images.shape[-1]))
     found = {"reconstruction": reconstruction(table, images, errors, components)}
@@ -181,7 +183,7 @@ def judged_denoising(table: Table, images: np.ndarray, trained: Trained, facts: 
         trained: the autoencoder.
         facts: of the run: method, corruption, level.
     """
-    rows = table.in_split("test")[:denoising.MAX_JUDGED]
+    rows, others = (table.in_split(split)[:denoising.MAX_JUDGED] for split in ("test", "train"))
     if facts["method"] != "denoising" or not len(rows):
         return {}
     try:
@@ -189,12 +191,16 @@ def judged_denoising(table: Table, images: np.ndarray, trained: Trained, facts: 
     except ToolkitError as error:
         say(f"{error} The run goes on without them.")
         return {}
-    channels, clean = images.shape[-1], drawings.in_colour(images[rows]).astype(np.float32)
-    noisy = runs.corrupted(clean, facts["corruption"], facts["level"], 0)
+    clean, to_choose = (drawings.in_colour(images[some]).astype(np.float32) for some in (rows, others))
+    noisy, noisy_too = (runs.corrupted(values, facts["corruption"], facts["level"], seed)
+                        for seed, values in enumerate((clean, to_choose)))
     made = runs.in_parts(lambda part: trained.decoder(trained.network(part, training=False), training=False).numpy(),
                          noisy)
-    return {"denoising": denoising.judged(*(np.clip(values[..., :channels], 0, 255) / 255.0
-                                            for values in (clean, noisy, made)))}
+    every = (clean, noisy, made, to_choose, noisy_too)
+    clean, noisy, made, *to_choose = (np.clip(values[..., :images.shape[-1]], 0, 255) / 255.0 for values in every)
+    filters = denoising.best_filters(*to_choose)
+    return {"denoising": denoising.judged(clean, noisy, made, filters,
+                                          chosen_on=f"{len(others):,} training images")}
 
 
 def draw(folder: Path, found: Mapping[str, drawings.Drawing]) -> None:
@@ -247,7 +253,9 @@ def _write_unlabelled(folder: run_folders.RunFolder, table: Table, errors: np.nd
 
 def text(result: Mapping[str, Any]) -> str:
     """A report in words, whether or not there are labels."""
-    own = ["", *lines_on_reconstruction(result["reconstruction"])]
+    dead, codes = (result["training"].get(name, 0) for name in ("dead_codes", "codes"))
+    own = ["", *lines_on_reconstruction(result["reconstruction"]),
+           *([f"Dead codes, zero on every training image: {dead:,} of {codes:,}"] if dead else [])]
     own += ["", *denoising.lines(result["denoising"])] if "denoising" in result else []
     if "verdict" in result:
         return "\n".join([report.text(dict(result)), *own])

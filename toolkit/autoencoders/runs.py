@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from toolkit import ToolkitError, atomic_files, inputs
-from toolkit.autoencoders import corruptions
+from toolkit.autoencoders import batches, corruptions
 from toolkit.models import backbones, saved_networks
 from toolkit.tables import Table
 from toolkit.training.progress import Progress
@@ -62,19 +64,42 @@ def load(run: str | Path) -> Autoencoder:
                            f"folder of a finished run.") from error
 
 
+def splits(run: str | Path, table: Table) -> np.ndarray:
+    """The splits (n,) of the rows of a table, those of the run where it was trained on that very table.
+
+    A table without splits is split by the run; read for anything else, all its rows are test rows.
+
+    Args:
+        run: its folder, or its model.keras.
+        table: of n rows.
+    """
+    folder = Path(run) if Path(run).is_dir() else Path(run).parent
+    try:
+        params = json.loads((folder / "params.json").read_text(encoding="utf-8"))
+        name = next(name for name in ("splits.csv", "reconstructions.csv") if (folder / name).is_file())
+        with open(folder / name, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            found = {int(line["row"]): line["split"] for line in csv.DictReader(file)}
+        if params["table"]["source"] != table.arguments["source"]:
+            return table.splits
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        return table.splits
+    return np.array([found.get(int(row), split) for row, split in zip(table.rows, table.splits, strict=True)], object)
+
+
 def crops(table: Table, preprocessing: backbones.Preprocessing, *, title: str = "reading images") -> np.ndarray:
     """All images of a table as the network sees them, (n, S, S, 3) float32 in [0, 255].
 
     Raises:
-        ToolkitError: if an image can no longer be read.
+        ToolkitError: if an image can no longer be read, or they do not fit into 4 GiB.
     """
     size, found, done = preprocessing.image_size, [], 0
-    batches = inputs.evaluation_batches(table, np.arange(len(table)), preprocessing=preprocessing, batch_size=64)
+    batches.check_memory(len(table), size, 3 * 4, "name fewer of them at a time")
+    stream = inputs.evaluation_batches(table, np.arange(len(table)), preprocessing=preprocessing, batch_size=64)
 
     def read() -> None:
         nonlocal done
         with Progress(title, len(table)) as progress:
-            for batch in batches:
+            for batch in stream:
                 found.append(batch.numpy())
                 done += len(batch)
                 progress(done)

@@ -5,6 +5,7 @@ The objective comes from the recipe; here are arrays, steps, checkpoints and dev
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +16,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from toolkit.autoencoders import batches, networks
-from toolkit.models import backbones
-from toolkit.training import Settings, checkpoints, devices, loop, optimizers, plans
+from toolkit.autoencoders import batches, networks, validation
+from toolkit.models import backbones, synchronisation
+from toolkit.training import Settings, calibration, checkpoints, devices, loop, optimizers, plans
 from toolkit.training.progress import say
+from toolkit.training.settings import RANGES
 
 ROWS_AT_ONCE = 256
 Pair = Callable[[], tuple[keras.Model, keras.Model]]
@@ -30,7 +32,8 @@ class Objective:
 
     Attributes:
         model: (encoder, decoder, activation of the codes, whether values are cross-entropy's) -> model with its loss.
-        draw: (number of codes, steps in all, shape (S, S, C) of an image) -> what a step is given.
+        draw: (number of codes, steps in all, shape (S, S, C) of an image, whether the values are pixels) -> what a step
+            is given.
         linear_codes: whether the codes are linear, whatever the layers below them are.
         code_width: numbers that the encoder ends in, for each code.
         tied: whether decoders use the kernels of their encoders.
@@ -41,7 +44,7 @@ class Objective:
     """
 
     model: Callable[[keras.Model, keras.Model, str, bool], keras.Model]
-    draw: Callable[[int, int, tuple[int, ...]], batches.Draw]
+    draw: Callable[[int, int, tuple[int, ...], bool], batches.Draw]
     linear_codes: bool = False
     code_width: int = 1
     tied: bool = True
@@ -56,7 +59,7 @@ class Objective:
 
 
 def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings, folder: Path | None, *, title: str,
-        activation: str, cross_entropy: bool, shape: tuple[int, ...]
+        activation: str, cross_entropy: bool, shape: tuple[int, ...], held_out: np.ndarray | None = None
         ) -> tuple[keras.Model, keras.Model, list[dict[str, Any]]]:
     """Trains one encoder and its decoder.
 
@@ -64,12 +67,13 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
         values: (n, d) or (n, S, S, C), uint8 for [0, 1], or float32.
         pair: makes encoder and decoder.
         objective: of the method.
-        settings: epochs, batch size, optimizer, seed, devices.
+        settings: epochs, time limit, batch size, optimizer, seed, devices.
         folder: of the checkpoints; None: none are written.
         title: in progress lines.
         activation: of the codes.
         cross_entropy: whether values are compared by cross-entropy, else by squares.
         shape: (S, S, C) of a row as an image.
+        held_out: (m, ...) validation rows, whose loss stands in the history; None: there are none.
 
     Returns:
         Encoder and decoder, on one device, and the history.
@@ -83,15 +87,20 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
     with devices.strategy(settings.devices).scope():
         keras.utils.set_random_seed(settings.seed)
         encoder, decoder = pair()
-        for layer in encoder._flatten_layers():
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.synchronized = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        synchronisation.synchronise(encoder, several=tf.distribute.get_strategy().num_replicas_in_sync > 1)
         model = objective.model(encoder, decoder, activation, cross_entropy)
-        model.compile(optimizer=optimizers.build(settings, total_steps=plan.total_steps))
-    draw = objective.draw(decoder.input_shape[1], plan.total_steps, shape)
+
+    def prepared(plan: plans.Plan) -> tuple[Callable[[int], tf.data.Dataset], loop.Validation | None]:
+        draw = objective.draw(decoder.input_shape[1], plan.total_steps, shape, values.dtype == np.uint8)
+        return _prepared(model, values, held_out, draw, settings, plan)
+
+    stream, judged = prepared(plan)
+    if settings.time_limit is not None:
+        judge = (lambda: judged.scores(model)) if judged else (lambda: None)
+        plan, _ = calibration.calibrate(model, stream, plan, settings, end_epoch=judge, num_rows=len(values))
+        stream, judged = prepared(plan)
     try:
-        stream = batches.stream(values, draw, batch_size=settings.batch_size, seed=settings.seed)
-        history = loop.fit(model, stream, plan)
+        history = loop.fit(model, stream, plan, judged)
     except loop.Interrupted as stop:
         say(f"{stop}. The same command with --resume continues.")
         raise
@@ -101,8 +110,19 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
     return *plain, history
 
 
+def _prepared(model: keras.Model, values: np.ndarray, held_out: np.ndarray | None, draw: batches.Draw,
+              settings: Settings, plan: plans.Plan
+              ) -> tuple[Callable[[int], tf.data.Dataset], loop.Validation | None]:
+    """Compiles for the length of a plan, and gives the batches and the validation rows for it."""
+    with model.distribute_strategy.scope():
+        model.compile(optimizer=optimizers.build(settings, total_steps=plan.total_steps))
+    stream = batches.stream(values, draw, batch_size=settings.batch_size, seed=settings.seed)
+    return stream, validation.held_out(held_out, draw, batch_size=settings.batch_size, step=plan.total_steps)
+
+
 def dense(images: np.ndarray, hidden: list[int], activation: str, objective: Objective, settings: Settings,
-          folder: Path | None) -> tuple[list[networks.TrainedLayer], list[dict[str, Any]]]:
+          folder: Path | None, *, initialiser: str = "glorot", held_out: np.ndarray | None = None
+          ) -> tuple[list[networks.TrainedLayer], list[dict[str, Any]]]:
     """Trains fully connected layers.
 
     Args:
@@ -110,8 +130,10 @@ def dense(images: np.ndarray, hidden: list[int], activation: str, objective: Obj
         hidden: units of each layer.
         activation: of the layers.
         objective: of the method.
-        settings: of the training.
+        settings: of the training; layers that are trained one after the other share its time limit.
         folder: of the checkpoints.
+        initialiser: of the kernels.
+        held_out: (m, S, S, C) uint8 validation images; None: there are none.
 
     Returns:
         The layers from the pixels up, and the history. Grey pixels are sigmoid units with cross-entropy, unless the
@@ -119,22 +141,28 @@ def dense(images: np.ndarray, hidden: list[int], activation: str, objective: Obj
     """
     code_activation = objective.codes(activation)
     values, stack, history = images.reshape(len(images), -1), [], []
-    for number, part in enumerate([hidden] if objective.jointly else [[units] for units in hidden], start=1):
+    below = None if held_out is None else held_out.reshape(len(held_out), values.shape[1])
+    parts = [hidden] if objective.jointly else [[units] for units in hidden]
+    limit = settings.time_limit and max(settings.time_limit / len(parts), RANGES["time_limit"][0])
+    for number, part in enumerate(parts, start=1):
         in_range = images.shape[-1] == 1 if number == 1 else code_activation == "sigmoid"
         cross_entropy = in_range and not objective.squared
         pair = partial(networks.dense_pair, values.shape[1], part, activation=activation, tied=objective.tied,
-                       code_activation=code_activation, code_width=objective.code_width * part[-1])
+                       code_activation=code_activation, code_width=objective.code_width * part[-1],
+                       initialiser=initialiser)
         title = "autoencoder" if part == hidden else f"layer {number} of {len(hidden)}"
-        encoder, decoder, rows = fit(values, pair, objective, settings, folder and folder / f"layer-{number}",
-                                     title=title, activation=code_activation, cross_entropy=cross_entropy,
-                                     shape=images.shape[1:])
+        encoder, decoder, rows = fit(values, pair, objective, dataclasses.replace(settings, time_limit=limit),
+                                     folder and folder / f"layer-{number}", title=title, activation=code_activation,
+                                     cross_entropy=cross_entropy, shape=images.shape[1:], held_out=below)
         stack += networks.trained_layers(
             encoder, decoder, activation=activation, code_activation=code_activation,
             back_activation="sigmoid" if cross_entropy else "linear", kept=objective.kept,
             kept_codes=objective.kept_codes)
         history += [{"layer": number, **row} for row in rows]
         if part != hidden and number < len(hidden):
-            values = in_parts(networks.dense_codes(stack[-1]), values)
+            codes = networks.dense_codes(stack[-1])
+            values = in_parts(codes, values)
+            below = None if below is None or not len(below) else in_parts(codes, below)
     return stack, history
 
 
@@ -158,7 +186,8 @@ class Trained:
 
 
 def train(images: np.ndarray, backbone: Callable[[], keras.Model], objective: Objective, settings: Settings,
-          folder: Path | None, *, hidden: list[int] | None, activation: str) -> Trained:
+          folder: Path | None, *, hidden: list[int] | None, activation: str, initialiser: str = "glorot",
+          held_out: np.ndarray | None = None) -> Trained:
     """Trains fully connected layers, or a backbone and its mirrored decoder.
 
     Args:
@@ -169,23 +198,27 @@ def train(images: np.ndarray, backbone: Callable[[], keras.Model], objective: Ob
         folder: of the checkpoints.
         hidden: units of fully connected layers; None: the backbone is trained.
         activation: of fully connected layers.
+        initialiser: of their kernels.
+        held_out: (m, S, S, C) uint8 validation images, whose loss stands in the history; None: there are none.
     """
     if hidden is None:
-        return _whole_backbone(images, backbone, objective, settings, folder)
+        return _whole_backbone(images, backbone, objective, settings, folder, held_out)
     size, channels = images.shape[1], images.shape[-1]
-    stack, history = dense(images, hidden, activation, objective, settings, folder)
+    stack, history = dense(images, hidden, activation, objective, settings, folder, initialiser=initialiser,
+                           held_out=held_out)
     keras.utils.set_random_seed(settings.seed)
-    begun = untrained(images.shape[1] * images.shape[2] * channels, hidden, activation, objective)
+    begun = untrained(images.shape[1] * images.shape[2] * channels, hidden, activation, objective, initialiser)
     return Trained(networks.dense_network(size, channels, stack), networks.dense_decoder(size, channels, stack),
                    networks.dense_network(size, channels, begun), history, stack)
 
 
-def untrained(width: int, hidden: list[int], activation: str, objective: Objective) -> list[networks.TrainedLayer]:
+def untrained(width: int, hidden: list[int], activation: str, objective: Objective, initialiser: str
+              ) -> list[networks.TrainedLayer]:
     """Layers as training begins with them, from the values (d,) up."""
     code_activation, stack = objective.codes(activation), []
     for part in [hidden] if objective.jointly else [[units] for units in hidden]:
         pair = networks.dense_pair(width, part, activation=activation, tied=objective.tied,
-                                   code_activation=code_activation)
+                                   code_activation=code_activation, initialiser=initialiser)
         stack += networks.trained_layers(*pair, activation=activation, code_activation=code_activation,
                                          back_activation="linear", kept_codes=objective.kept_codes)
         width = part[-1]
@@ -193,7 +226,7 @@ def untrained(width: int, hidden: list[int], activation: str, objective: Objecti
 
 
 def _whole_backbone(images: np.ndarray, backbone: Callable[[], keras.Model], objective: Objective, settings: Settings,
-                    folder: Path | None) -> Trained:
+                    folder: Path | None, held_out: np.ndarray | None) -> Trained:
     channels, made = images.shape[-1], []
 
     def pair() -> tuple[keras.Model, keras.Model]:
@@ -203,7 +236,7 @@ def _whole_backbone(images: np.ndarray, backbone: Callable[[], keras.Model], obj
 
     cross_entropy = channels == 1 and not objective.squared
     _, decoder, history = fit(images, pair, objective, settings, folder, title="autoencoder", activation="",
-                              cross_entropy=cross_entropy, shape=images.shape[1:])
+                              cross_entropy=cross_entropy, shape=images.shape[1:], held_out=held_out)
     decoder = networks.image_decoder(decoder, activation="sigmoid" if cross_entropy else "linear")
     return Trained(backbones.network(made[-1]), decoder, backbones.network(backbone()), history, [])
 

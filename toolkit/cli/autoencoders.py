@@ -47,7 +47,7 @@ _METHOD, _RUN = "Method", "Run"
                 default=0.03, help="Mean activation that a sparse autoencoder aims at.")
 @options.option("--penalty-weight", family=_METHOD, type=click.FloatRange(0), metavar="X",
                 help="Weight of the penalty of a sparse, contractive or variational autoencoder.",
-                show_default="sparse: 3; contractive: 0.1; variational: 1")
+                show_default="sparse: 10; contractive: 0.1; variational: 1")
 @options.option("--kept", family=_METHOD, type=click.IntRange(1), metavar="K", default=25,
                 help="Codes that a k-sparse autoencoder reconstructs from.")
 @options.option("--kept-factor", family=_METHOD, type=click.FloatRange(1, 100), metavar="X", default=3.0,
@@ -63,17 +63,20 @@ _METHOD, _RUN = "Method", "Run"
 @options.setting("batch_size", family="Training")
 @options.setting("optimizer", family="Training")
 @options.option("--learning-rate", family="Training", type=click.FloatRange(1e-8, 100), metavar="X",
-                help="Peak learning rate.", show_default="0.001")
+                help="Peak learning rate.", show_default="0.001; sgd: 0.005")
+@options.setting("momentum", family="Training")
 @options.setting("schedule", family="Training")
 @options.setting("warm_up_ratio", family="Training")
 @options.setting("ema", family="Training")
+@options.setting("time_limit", family="Training")
 @options.run
 def pretrain_autoencoder(table: str, output: str, resume: bool, as_json: bool, **values: Any) -> None:
     """Train an autoencoder on all training rows, labelled or not; other commands take it as --backbone DIR.
 
     TABLE is a CSV (path[,label][,split][,group]), a folder of class folders, a .npz file or tfds:NAME. Where it has
     labels, logistic regression on the codes is judged beside the same network untrained, principal components and
-    pixels.
+    pixels. Fully connected layers, the backbone mlp, have here 1000 units (--hidden), plain ones 128, variational ones
+    400,20, and glorot weights at the beginning (--initialiser).
     """
     from toolkit.training import run_folders
 
@@ -94,16 +97,30 @@ def pretrain_autoencoder(table: str, output: str, resume: bool, as_json: bool, *
 
 
 def _with_or_without_labels(source: str, values: dict[str, Any]) -> "Table":
-    """The table; where its labels are none to train a classifier on, without them, and stderr says so."""
+    """The table; one that has no label at all is read without, and stderr says so.
+
+    Raises:
+        ToolkitError: if the table cannot be used, or has labels that cannot, or splits without training rows.
+    """
+    from toolkit.tables import csv_files, sources
+
     try:
         return options.read_images(source, values)
-    except ToolkitError as error:
-        try:
-            found = options.read_images(source, values, require_labels=False)
-        except ToolkitError:
-            raise error from None
-        click.echo(f"Labels are not used. {error}", err=True)
-        return found
+    except ToolkitError:
+        if source.startswith("tfds:") or values["labels_per_class"] is not None:
+            raise
+        columns = csv_files.Columns(**{name.removesuffix("_column"): values[name]
+                                       for name in values if name.endswith("_column")})
+        root = None if values["root"] is None else Path(values["root"]).expanduser()
+        entries = sources.read(source, kind=values["kind"], columns=columns, root=root, class_names=None,
+                               require_labels=False)
+        if any(entries.labels):
+            raise
+    if entries.splits is not None and "train" not in entries.splits:
+        raise ToolkitError(f"{source} has no training rows. Mark the rows to learn from with 'train', or leave out the "
+                           f"split for an automatic one.")
+    click.echo(f"{source} has no labels, so its codes are not judged as features.", err=True)
+    return options.read_images(source, values, require_labels=False)
 
 
 # ---- Codes --------------------------------------------------------------------------------------------------------
@@ -233,7 +250,8 @@ def denoise(run: str, images: tuple[str, ...], output: str, noise: str | None, l
             **values: Any) -> None:
     """Denoise images with an autoencoder: DIR gets a PNG file of each, in the size that the autoencoder sees.
 
-    RUN is the folder of a run of pretrain-autoencoder; IMAGE an image file, a folder of images or a table.
+    RUN is the folder of a run of pretrain-autoencoder; IMAGE an image file, a folder of images or a table, of which
+    --noise judges the test rows where it has some.
     """
     from toolkit.autoencoders import denoising
     from toolkit.training import run_folders
@@ -252,13 +270,22 @@ def denoise(run: str, images: tuple[str, ...], output: str, noise: str | None, l
     runs.write_pictures(Path(output), table, clean)
     if noise is not None:
         runs.write_pictures(Path(output) / "noisy", table, noisy)
-        channels = slice(0, table.channels)
-        found = denoising.judged(*(values[:denoising.MAX_JUDGED, ..., channels] / 255.0
-                                   for values in (crops, noisy, clean)))
-        click.echo("\n".join(denoising.lines(found)))
+        click.echo("\n".join(_judged(table, runs.splits(run, table), crops, noisy, clean)))
     click.echo(f"{len(clean):,} images in {output}")
     for row in table.rejected:
         click.echo(f"{row.input} set aside: {row.message}", err=True)
+
+
+def _judged(table: "Table", splits: "np.ndarray", *images: "np.ndarray") -> list[str]:
+    """What is said of clean, noisy and denoised images (n, S, S, 3) in [0, 255] of splits (n,)."""
+    from toolkit.autoencoders import denoising
+
+    rows, others = denoising.to_judge(splits)
+    clean, noisy, made = (values[..., :table.channels] / 255.0 for values in images)
+    chosen_on = f"{len(others):,} other images" if len(others) else "these images, since there are no others"
+    others = others if len(others) else rows
+    filters = denoising.best_filters(clean[others], noisy[others])
+    return denoising.lines(denoising.judged(clean[rows], noisy[rows], made[rows], filters, chosen_on=chosen_on))
 
 
 COMMANDS = (pretrain_autoencoder, encode, find_similar, denoise)

@@ -23,7 +23,7 @@ _PIXELS = "Pixel space"
 STEPS = {"features": 1000, "pixels": 1500}
 _OF_PIXELS = ("batch_size", "optimizer", "learning_rate", "momentum", "schedule", "warm_up_ratio", "layer_decay",
               "weight_decay", "l2", "max_norm", "dropout", "label_smoothing", "class_weights", "batch_norm", "monitor",
-              "patience", "time_limit", "precision", "crop", "colour", "rand_augment")
+              "patience", "time_limit", "accumulation", "precision", "crop", "colour", "rand_augment")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 # ---- Options that several commands have ---------------------------------------------------------------------------

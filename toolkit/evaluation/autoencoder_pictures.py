@@ -140,7 +140,7 @@ def losses(history: Sequence[Mapping[str, Any]], path: str | Path, *, title: str
         axes.set_yscale("log")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch")
-    axes.set_ylabel("training loss of an image, summed over its values")
+    axes.set_ylabel("loss of an image, summed over its values")
     axes.grid(alpha=0.3)
     if len(layers) > 1:
         axes.legend(frameon=False)

@@ -9,7 +9,8 @@ The alarms, each with advice:
 * mask rate near zero: next to no row of the pool is used;
 * one class swallows the pseudo-labels: of the rows used, the share of a class lies far above its share of the labels;
 * low precision: most pseudo-labels are wrong, as after labels were mixed up;
-* confirmation bias: the method is far surer than it is right, or its precision falls while its coverage rises;
+* confirmation bias: the method is far surer than it is right, or takes more and more hidden rows for what they are
+  not while its coverage rises;
 * foreign pool: the pool's rows lie farther from the labelled ones than hidden labelled rows do, or are far less
   confident.
 
@@ -36,6 +37,7 @@ OVERCONFIDENCE = 0.1
 FALL = 0.05
 FOREIGN = 0.65  # chance that a row of the pool looks more foreign than a hidden labelled row; 0.5 where none is foreign
 SIGNIFICANCE = 0.001
+CONFIDENCE_DIGITS = 2  # finer differences of confidence are none
 
 
 def audit(pseudo_labels: np.ndarray, confidences: np.ndarray, used: np.ndarray, *, hidden_labels: np.ndarray,
@@ -53,7 +55,8 @@ def audit(pseudo_labels: np.ndarray, confidences: np.ndarray, used: np.ndarray, 
         hidden_predictions: (h,) int, their pseudo-labels.
         hidden_used: (h,) bool, which of these would have been used.
         num_classes: C.
-        history: a dict each round, with coverage, precision (or None) and count (hidden rows used).
+        history: a dict each round, with coverage, count of hidden rows, and the precision of all their pseudo-labels
+            (that of those used falls of itself, since the most confident come first).
         hidden_rows: (h,) which labelled row each is, where some were hidden several times.
         hidden_confidences: (h,) in [0, 1].
         distances: (p,) from each row of the pool to the nearest labelled row.
@@ -62,7 +65,7 @@ def audit(pseudo_labels: np.ndarray, confidences: np.ndarray, used: np.ndarray, 
 
     Returns:
         dict for JSON: coverage in [0, 1], precision {estimate (None without a hidden row that is used), interval95,
-        count, by_class [C dicts: pseudo_labels, share, estimate, interval95, count]}, alarms [sentences].
+        count, by_class [C dicts: pseudo_labels, share, estimate, interval95, count]}, alarms [sentences], history.
 
     Example:
         >>> labels = np.arange(40) % 2
@@ -72,7 +75,7 @@ def audit(pseudo_labels: np.ndarray, confidences: np.ndarray, used: np.ndarray, 
         (1.0, 1.0, [])
     """
     used, hidden_used = np.asarray(used, bool), np.asarray(hidden_used, bool)
-    weights = _once_each(len(hidden_labels) if hidden_rows is None else hidden_rows, len(hidden_labels))
+    weights = once_each(np.arange(len(hidden_labels)) if hidden_rows is None else hidden_rows)
     right = np.asarray(hidden_predictions) == np.asarray(hidden_labels)
     precision = _proportion(right[hidden_used], weights[hidden_used])
     counts = np.bincount(np.asarray(pseudo_labels)[used], minlength=num_classes)
@@ -82,18 +85,25 @@ def audit(pseudo_labels: np.ndarray, confidences: np.ndarray, used: np.ndarray, 
         for number in range(num_classes)]
     coverage = float(used.mean()) if len(used) else 0.0
     if not len(used):
-        return {"coverage": coverage, "precision": precision, "alarms": []}
+        return {"coverage": coverage, "precision": precision, "alarms": [], "history": []}
     priors = (np.bincount(hidden_labels, weights, minlength=num_classes) + 1) / (weights.sum() + num_classes)
     alarms = [_mask_rate(used), _swallowed(counts, priors, class_names), _low_precision(precision, priors, num_classes),
-              _overconfident(precision, np.asarray(confidences)[used]), _falling(history or ()),
+              _overconfident(precision, np.asarray(confidences)[used]), falling(history or ()),
               _foreign(confidences, hidden_confidences, distances, hidden_distances, weights)]
-    return {"coverage": coverage, "precision": precision, "alarms": [alarm for alarm in alarms if alarm]}
+    return {"coverage": coverage, "precision": precision, "alarms": [alarm for alarm in alarms if alarm],
+            "history": [dict(row) for row in history or ()]}
 
 
-def _once_each(rows: np.ndarray | int, count: int) -> np.ndarray:
-    """(h,) weights that give each labelled row one vote, however often it was hidden."""
-    if isinstance(rows, int):
-        return np.ones(count)
+def once_each(rows: np.ndarray) -> np.ndarray:
+    """Weights (h,) that give each labelled row one vote, however often it was hidden.
+
+    Args:
+        rows: (h,) which labelled row each is.
+
+    Example:
+        >>> once_each(np.array([3, 5, 3])).tolist()
+        [0.5, 1.0, 0.5]
+    """
     _, numbers, often = np.unique(rows, return_inverse=True, return_counts=True)
     return 1 / often[numbers]
 
@@ -169,8 +179,16 @@ def _overconfident(precision: Mapping[str, Any], confidences: np.ndarray) -> str
             "Raise the temperature or the threshold, or weigh the unlabelled rows less.")
 
 
-def _falling(history: Sequence[Mapping[str, Any]]) -> str:
-    """Precision that fell from its best round to the last, more than its noise, while more rows came in."""
+def falling(history: Sequence[Mapping[str, Any]]) -> str:
+    """Precision that fell from its best round to the last, more than its noise, while more rows came in, in words.
+
+    Args:
+        history: as for ``audit``.
+
+    Example:
+        >>> falling([{"coverage": 0.2, "precision": 0.9, "count": 100}, {"coverage": 0.8, "precision": 0.5}])[:18]
+        'Confirmation bias:'
+    """
     known = [one for one in history if one.get("precision") is not None]
     if len(known) < 2:
         return ""
@@ -183,11 +201,14 @@ def _falling(history: Sequence[Mapping[str, Any]]) -> str:
     (low, high), (before, after) = (tuple(_percent(one[key]) for one in (best, last)) for key in
                                     ("coverage", "precision"))
     return (f"Confirmation bias: while coverage rose from {low} to {high}, the precision on hidden labelled rows fell "
-            f"from {before} to {after}. Stop earlier, or raise the threshold.")
+            f"(used or not) from {before} to {after}. Stop earlier, or raise the threshold.")
 
 
 def _foreign(confidences: np.ndarray, hidden_confidences: np.ndarray | None, distances: np.ndarray | None,
              hidden_distances: np.ndarray | None, weights: np.ndarray) -> str:
+    if hidden_confidences is not None:
+        confidences, hidden_confidences = (np.round(each, CONFIDENCE_DIGITS) for each in (confidences,
+                                                                                          hidden_confidences))
     for values, hidden, sign, words in (
             (distances, hidden_distances, 1, "farther from every labelled row than hidden labelled rows are"),
             (confidences, hidden_confidences, -1, "less confident than hidden labelled rows")):

@@ -137,7 +137,7 @@ def _chosen(table: Table, backbone: "keras.Model", recipe: Recipe, reduced: Redu
     candidates = [{**control.settings, **settings} for settings in recipe.candidates]
     chosen = trials.choose(recipe.method, candidates, problem, groups=groups, validation=validation,
                            title=f"cross-fitting {recipe.title}")
-    return control, chosen, pools.judge(chosen.labels, chosen.probabilities, control.probabilities)
+    return control, chosen, pools.judge(chosen.labels, chosen.probabilities, control.probabilities, chosen.rows)
 
 
 def _unfolded(reduced: Reduction, head: LinearClassifier) -> LinearClassifier:

@@ -1,8 +1,8 @@
 """Rows of the pool that show other things than the classes: they are set aside before anything is learnt from them.
 
 A row is foreign if it lies farther from its nearest labelled row than any labelled row does from its nearest other one,
-by the angle between standardised features. ``benchmarks/foreign_pool.py`` measures how many rows of a clean pool are set
-aside, and how many of MNIST's digits among photographs.
+by the angle between standardised features. ``benchmarks/foreign_pool.py`` measures how many rows of a clean pool are
+set aside, and how many of MNIST's digits among photographs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,16 @@ def without(pool: pools.Pool, table: Table, labelled: np.ndarray, unlabelled: np
         labelled: (n, F) features of the labelled training rows.
         unlabelled: (p, F) features of the pool.
     """
-    far = foreign(labelled, unlabelled, pools.together(table, table.labelled("train")))
+    return set_aside(pool, foreign(labelled, unlabelled, pools.together(table, table.labelled("train"))))
+
+
+def set_aside(pool: pools.Pool, far: np.ndarray) -> pools.Pool:
+    """The pool without some of its rows, and a note on them.
+
+    Args:
+        pool: of p rows.
+        far: (p,) bool, which are left out.
+    """
     if not far.any():
         return pool
     note = (f"{int(far.sum()):,} of {len(far):,} unlabelled rows lie farther from every labelled row than labelled "
@@ -50,10 +59,24 @@ def foreign(labelled: np.ndarray, unlabelled: np.ndarray, together: np.ndarray) 
     mean, scale = every.mean(axis=0), every.std(axis=0) + TINY
     known, others = (_units((values - mean) / scale) for values in (labelled, unlabelled))
     numbers = np.unique(together.astype(str), return_inverse=True)[1]
-    farthest = float(np.where(numbers[:, None] == numbers, -1.0, known @ known.T).max(axis=1).min())
-    step = max(1, NUMBERS_AT_ONCE // len(known))
-    return np.concatenate([(others[start:start + step] @ known.T).max(axis=1) < farthest
-                           for start in range(0, len(others), step)])
+    return _closest(others, known) < _closest(known, known, numbers).min()
+
+
+def _closest(units: np.ndarray, known: np.ndarray, numbers: np.ndarray | None = None) -> np.ndarray:
+    """Cosine (n,) between each row and the closest of the known ones, in blocks of bounded memory.
+
+    Args:
+        units: (n, F) of length one.
+        known: (m, F) likewise.
+        numbers: (m,) where the rows are the known ones: those of one number do not count; None: they are others.
+    """
+    step, found = max(1, NUMBERS_AT_ONCE // len(known)), []
+    for start in range(0, len(units), step):
+        cosines = units[start:start + step] @ known.T
+        if numbers is not None:
+            cosines[numbers[start:start + step, None] == numbers] = -1.0
+        found.append(cosines.max(axis=1))
+    return np.concatenate(found)
 
 
 def _units(values: np.ndarray) -> np.ndarray:

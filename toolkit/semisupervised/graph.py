@@ -12,7 +12,9 @@ Rows are joined to their k nearest neighbours, with weights (Calder et al.)
   elsewhere;
 * Poisson learning: :math:`L U = \sum_j (y_j - \bar y) \delta_j` over the labelled rows j, with
   :math:`\sum_i d_i U_i = 0`. Labels are sources, not boundary values, so that U does not collapse to one constant with
-  spikes at the labels when these are few.
+  spikes at the labels when these are few. Where the graph is in parts, :math:`\bar y` is the mean of the labels of the
+  part (else no U exists), and what a part's mean has over that of all labels is added to its scores, in units of their
+  standard deviation: so a part whose labels are all of one class takes that class, and does no harm to the others.
 
 All are solved by conjugate gradients, all classes at once, to far more digits than the iterations of the papers.
 
@@ -29,10 +31,11 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse import csgraph
 
 TOLERANCE = 1e-10  # of the residual, relative to the right-hand side
 MAX_ITERATIONS = 2000
-LEAK = 1e-8  # of the degrees, added to L: a part of the graph whose labels do not sum to the mean has a solution too
+LEAK = 1e-8  # of the degrees, added to L: a part of the graph without a label has a solution too
 
 
 def weights(positions: np.ndarray, distances: np.ndarray) -> sparse.csr_array:
@@ -115,15 +118,24 @@ def poisson(weights: sparse.csr_array, labels: np.ndarray, num_classes: int,
     """
     sources = _one_hot(labels, num_classes)
     known = np.asarray(labels) >= 0
-    mean = sources[known].mean(axis=0)
-    sources[known] -= mean
+    mean, parts = sources[known].mean(axis=0), csgraph.connected_components(weights, directed=False)[1]
+    means = _means(sources[known], parts[known], int(parts.max()) + 1, mean)[parts]
+    sources[known] -= means[known]
     roots = _inverse_roots(weights)
     scale = sparse.diags_array(roots)
     system = sparse.eye_array(len(known)) * (1 + LEAK) - scale @ weights @ scale
     scores = roots[:, None] * _solve(system.tocsr(), roots[:, None] * sources)
+    scores += (float(scores.std()) or 1.0) * (means - mean)
     if shares is not None:
         scores *= np.divide(shares, mean, out=np.ones(num_classes), where=mean > 0)
     return scores
+
+
+def _means(values: np.ndarray, parts: np.ndarray, num_parts: int, otherwise: np.ndarray) -> np.ndarray:
+    """The mean (P, C) of the values (m, C) of each part; where a part has none, another (C,)."""
+    sums, counts = np.zeros((num_parts, values.shape[1])), np.bincount(parts, minlength=num_parts)[:, None]
+    np.add.at(sums, parts, values)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), otherwise)
 
 
 def _one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:

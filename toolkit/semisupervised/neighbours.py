@@ -8,7 +8,6 @@ disk by the content of its features, since many splits of the labels ask for the
 from __future__ import annotations
 
 import hashlib
-import uuid
 import zipfile
 from pathlib import Path
 

@@ -7,6 +7,11 @@ number of replicas. Where an earlier stage hands over pseudo-labels h with weigh
           \qquad a(t) = \max(0, 1 - t / 0.3)
 
 with t in [0, 1] the progress of the training.
+
+Views that only give targets pass by themselves, without a gradient: nothing is computed backwards for them. Where a
+BatchNorm moves, every view is then normalised by its own batch, as prediction normalises images by images like them,
+and the moving averages are those of the views that are asked: these look as the images of prediction do, strong views
+do not. Dropout is off for them.
 """
 
 from __future__ import annotations
@@ -19,13 +24,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from toolkit.semisupervised import audit
 from toolkit.training import loop
-from toolkit.training.progress import say
 
 HANDOVER = 0.3  # of the steps, after which pseudo-labels of an earlier stage count no more
 MASS_MOMENTUM = 0.98  # of the moving average of what each class is given
-QUIET = 0.2  # of the steps, before which no alarm is raised
 
 Hints = tuple[np.ndarray, np.ndarray]
 
@@ -37,22 +39,23 @@ class PoolModel(keras.Model):
 
     Attributes:
         learnt: views that pass through the network with a gradient.
-        asked: views whose logits serve as targets: no gradient, and where no BatchNorm moves, in inference mode. One
-            that moves has to see all views in one pass, or its averages fit none of them.
+        asked: views whose logits serve as targets: no gradient, no dropout; a BatchNorm that moves normalises them by
+            their batch and moves by them alone.
+        align: whether the pool is taken to have the classes in the shares of the labels.
         class_mass: (C,) moving average of the weight that the pseudo-labels of each class have, a row of the pool.
     """
 
     learnt: tuple[str, ...] = ("labelled", "strong")
     asked: tuple[str, ...] = ("weak",)
 
-    def __init__(self, classifier: keras.Model, *, total_steps: int, num_unlabelled: int,
-                 hints: Hints | None = None) -> None:
+    def __init__(self, classifier: keras.Model, *, total_steps: int, num_unlabelled: int, hints: Hints | None = None,
+                 align: bool = True) -> None:
         super().__init__(name="pool_model")
+        self.align = align
         self.classifier, self.total_steps, self.num_unlabelled = classifier, total_steps, num_unlabelled
         self.num_classes, self.hints = classifier.output_shape[-1], hints
         self.cross_entropy = keras.losses.CategoricalCrossentropy(from_logits=True)
-        self.norm_moves = any(isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-                              for layer in classifier._flatten_layers())
+        self.answering = without_dropout(classifier) if self.asked and self.moving_averages() else classifier
         self.class_mass = self.remembered("class_mass", np.zeros(self.num_classes, np.float32))
         self.built = True
 
@@ -82,13 +85,25 @@ class PoolModel(keras.Model):
         """Logits: (n, C) of images (n, S, S, 3), or a dict of them by view, the U images of a label in a row."""
         if not isinstance(inputs, dict):
             return self.classifier(inputs, training=training)
-        along = self.asked if self.norm_moves and self.learnt else ()
-        together = {name: flat(inputs[name]) for name in (*self.learnt, *along)}
-        logits = self.in_one_pass(together, training=training) if together else {}
-        for name in self.asked:
-            found = logits[name] if name in along else self.classifier(flat(inputs[name]), training=False)
-            logits[name] = ops.stop_gradient(found)
-        return logits
+        asked = {name: flat(inputs[name]) for name in self.asked}
+        learnt = {name: flat(inputs[name]) for name in self.learnt}
+        averages = self.moving_averages()
+        if training and averages and learnt and asked:
+            before = [ops.copy(average) for average in averages]
+            logits = {name: self.classifier(images, training=True) for name, images in learnt.items()}
+            for average, value in zip(averages, before, strict=True):
+                average.assign(value)
+            answers = {name: self.answering(images, training=True) for name, images in asked.items()}
+        else:
+            logits = self.in_one_pass(learnt, training=training) if learnt else {}
+            answers = {name: self.classifier(images, training=False) for name, images in asked.items()}
+        return {**logits, **{name: ops.stop_gradient(values) for name, values in answers.items()}}
+
+    def moving_averages(self) -> list[keras.Variable]:
+        """Those of every BatchNorm that moves."""
+        return [average for layer in self.classifier._flatten_layers()
+                if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+                for average in (layer.moving_mean, layer.moving_variance)]
 
     def in_one_pass(self, views: dict[str, Any], *, training: bool) -> dict[str, Any]:
         """Logits of several sets of images, which share one pass through the network."""
@@ -130,24 +145,47 @@ class PoolModel(keras.Model):
         known = ops.cast(self.optimizer.iterations > 0, "float32") * MASS_MOMENTUM
         self.class_mass.assign(known * self.class_mass + (1 - known) * mass)
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+    def get_metrics_result(self) -> dict[str, Any]:
         """The loss, and of the pool: coverage, and the share of the class with most pseudo-labels."""
         mass = ops.convert_to_tensor(self.class_mass)
         coverage = ops.sum(mass)
-        return {**super().compute_metrics(x, y, y_pred, sample_weight), "coverage": coverage,
+        return {**super().get_metrics_result(), "coverage": coverage,
                 "largest_share": ops.max(mass) / ops.maximum(coverage, 1e-12)}
 
-    def pseudo_labels(self, logits: np.ndarray, rows: np.ndarray, labelled: np.ndarray, labels: np.ndarray
+    def pseudo_labels(self, logits: np.ndarray, rows: np.ndarray | None, labelled: np.ndarray, labels: np.ndarray
                       ) -> tuple[np.ndarray, np.ndarray]:
         """What the trained model would teach: classes (m,) int and weights (m,) in [0, 1]; here: all of it.
 
         Args:
-            logits: (m, C) of unlabelled images as they are.
-            rows: (m,) their positions in the pool.
+            logits: (m, C) of images as they are.
+            rows: (m,) their positions in the pool; None: they are no rows of it, but hidden labelled ones.
             labelled: (n, C) logits of the labelled rows.
             labels: (n,) int.
         """
         return logits.argmax(axis=1), np.ones(len(logits))
+
+    def rounds(self, weights: np.ndarray) -> np.ndarray:
+        """The round that took each row of the pool, (p,) int from 1; 0: it is not taught. Here there is one round.
+
+        Args:
+            weights: (p,) from ``pseudo_labels``, of all rows of the pool.
+        """
+        return (weights >= 0.5).astype(int)
+
+
+def without_dropout(model: keras.Model) -> keras.Model:
+    """The same layers with the same weights, but no Dropout; a functional model, as those within it are.
+
+    Args:
+        model: of one input.
+    """
+    def kept(layer: Any) -> Any:
+        if isinstance(layer, keras.layers.Dropout):
+            return keras.layers.Identity(dtype=layer.dtype_policy)
+        return without_dropout(layer) if isinstance(layer, keras.Model) else layer
+
+    images = keras.Input(batch_shape=model.input_shape, dtype=model.inputs[0].dtype)
+    return keras.Model(images, model._run_through_graph(images, operation_fn=kept), name=model.name)
 
 
 def flat(values: Any) -> Any:
@@ -194,37 +232,3 @@ class Start:
     def pool_probabilities(self, model: PoolModel) -> np.ndarray:
         """(p, C), by the model as it is."""
         return loop.softmax(loop.predict(model, self.pool))
-
-
-class Alarms(keras.callbacks.Callback):
-    """Says at the end of an epoch, once each, that next to no pseudo-label is used or that one class takes them all.
-
-    Args:
-        shares: (C,) of the classes among the labels.
-        class_names: C names.
-        seen: rows of the pool that the moving average stands for.
-    """
-
-    def __init__(self, shares: np.ndarray, class_names: tuple[str, ...], seen: int) -> None:
-        super().__init__()
-        self.shares, self.class_names, self.seen = shares, class_names, seen
-        self.raised: list[str] = []
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Looks at the moving average of the pseudo-labels."""
-        if int(self.model.optimizer.iterations.numpy()) < QUIET * self.model.total_steps:
-            return
-        mass = self.model.class_mass.numpy()
-        number = audit.swallowing(np.round(mass * self.seen).astype(int), self.shares)
-        if mass.sum() < audit.LEAST_COVERAGE:
-            self._raise("mask rate", f"Mask rate near zero: {100 * mass.sum():.2g} % of the unlabelled rows are used. "
-                                     "Lower the threshold, or choose a rule that adapts it.")
-        if number is not None:
-            self._raise("one class", f"One class swallows the pseudo-labels: {100 * mass[number] / mass.sum():.3g} % "
-                                     f"of those used are of the class '{self.class_names[number]}'. Align them with "
-                                     "the classes' shares (--rule adamatch), or label more rows of the others.")
-
-    def _raise(self, kind: str, words: str) -> None:
-        if kind not in self.raised:
-            self.raised.append(kind)
-            say(f"Alarm: {words}")

@@ -3,7 +3,11 @@
 A recipe brings a model that learns from labelled and unlabelled images (see ``pixel_models``) and how the images are
 shown to it; ``learn`` does the rest:
 
-    pool -> control (cached) -> method, from the same start -> judged on validation rows -> the files of a run
+    pool -> foreign rows set aside -> method -> control (cached), from the same start -> judged on validation rows
+         -> the files of a run
+
+By features of a pretrained backbone foreign rows are set aside as in feature space, where that comes first by what it
+set aside.
 
 Cross-fitting would train the network anew for every fold. So validation rows judge, where there are any; else what
 hidden labelled rows said in feature space, where that was asked (``--space both``); else nothing does, and the report
@@ -22,10 +26,10 @@ import numpy as np
 from toolkit import ToolkitError
 from toolkit.evaluation import report
 from toolkit.models import classifiers, weight_sources
-from toolkit.semisupervised import audit, pixel_stages, pixel_training, pools
+from toolkit.semisupervised import audit, class_shares, foreign, pixel_alarms, pixel_stages, pixel_training, pools
 from toolkit.semisupervised.pixel_training import PixelRecipe, Trained, Trainer
 from toolkit.tables import Table
-from toolkit.training import Settings, loop, prediction, reflection, run_folders
+from toolkit.training import Settings, features, loop, prediction, reflection, run_folders
 from toolkit.training.progress import say
 
 if TYPE_CHECKING:
@@ -37,6 +41,8 @@ STEPS = pixel_training.STEPS
 LABELS_ONLY = "the same network on labels only"
 PHOTO_SIZE = 96  # pixels: a sixth of the cost of 224
 SPACES = ("features", "pixels", "both")
+UNFILTERED = ("Unlabelled rows that show other things than the classes were not looked for: a network from scratch has "
+              "no features yet to tell them by.")
 SMALLEST = 1e-12
 
 
@@ -86,15 +92,13 @@ def learn(table: Table, folder: run_folders.RunFolder, settings: Settings, recip
         ToolkitError: if the settings cannot be used, or the loss is no longer finite.
         KeyboardInterrupt: on Ctrl-C; the same command with --resume continues.
     """
-    started, pool = time.monotonic(), pools.pool(table)
-    first, probe = None, None if settings.from_scratch else controls.classifiers[controls.main]
-    if stage is not None:
-        where = folder.path / pixel_stages.FOLDER
-        first = pixel_stages.read(where, table, pool.rows, stage(output=where))
+    started = time.monotonic()
+    probe = None if settings.from_scratch else controls.classifiers[controls.main]
+    pool, first = _pool(table, folder, settings, build, stage)
     mirrored = reflection.decide(table, None if settings.from_scratch else build(), settings.reflect)
     settings = pixel_training.ready(settings, len(table.labelled("train")) + len(pool.rows), recipe.steps)
     trainer = Trainer(table, folder, settings, recipe, pool.rows, build=build, compile_=compile_, probe=probe,
-                      stage=first, mirrored=mirrored)
+                      stage=first, mirrored=mirrored, align=_alike(table, pool.rows, probe, build))
     try:
         method = trainer.method() if _worthwhile(table, pool, first) else None
         control = trainer.control()
@@ -105,6 +109,32 @@ def learn(table: Table, folder: run_folders.RunFolder, settings: Settings, recip
     if first is not None:
         beside[pixel_stages.TITLE] = first.probabilities
     return _written(trainer, method, control, pool, beside, started)
+
+
+def _pool(table: Table, folder: run_folders.RunFolder, settings: Settings, build: Callable[[], keras.Model],
+          stage: Callable[..., dict[str, Any]] | None) -> tuple[pools.Pool, pixel_stages.Stage | None]:
+    """The unlabelled rows to learn from, without foreign ones, and the stage that comes first, if there is one."""
+    pool = pools.pool(table)
+    if stage is not None:
+        where = folder.path / pixel_stages.FOLDER
+        first, pool = pixel_stages.read(where, table, pool, stage(output=where))
+        return pool, first
+    if not len(pool.rows):
+        return pool, None
+    if settings.from_scratch:
+        return dataclasses.replace(pool, notes=(*pool.notes, UNFILTERED)), None
+    backbone = build()
+    known, others = (features.extract(backbone, table, rows) for rows in (table.labelled("train"), pool.rows))
+    return foreign.without(pool, table, known, others), None
+
+
+def _alike(table: Table, pool: np.ndarray, probe: Any, build: Callable[[], keras.Model]) -> bool:
+    """Whether the probe sees the classes in the pool (p,) in about the shares of the labels; True without a probe."""
+    if probe is None or not len(pool):
+        return True
+    guessed = probe.probabilities(features.extract(build(), table, pool)).argmax(axis=1)
+    num_classes = len(table.class_names)
+    return not class_shares.differ(guessed, class_shares.of_labels(table.labels[table.labelled("train")], num_classes))
 
 
 def _written(trainer: Trainer, method: Trained | None, control: list[np.ndarray], pool: pools.Pool,
@@ -122,12 +152,12 @@ def _written(trainer: Trainer, method: Trained | None, control: list[np.ndarray]
     result = report.build(table, probabilities, recipe=f"{trainer.recipe.title} in pixel space", training=training,
                           baselines={**beside, LABELS_ONLY: of_control[table.labelled("test")]}, control=LABELS_ONLY,
                           seed=settings.seed)
-    labels, weights, found = _audited(table, pool.rows, of_method, method)
+    labels, rounds, found = _audited(table, pool.rows, of_method, method)
     result = pools.completed(result, pool, found, judgement)
     if trainer.stage is not None:
         result["unlabelled"]["feature_space"] = trainer.stage.audit
     pools.write(folder.path / "pseudo_labels.csv", table, pool.rows, labels, of_method[pool.rows, labels],
-                (weights >= 0.5).astype(int), table.class_names)
+                rounds, table.class_names)
     report.write(folder.path, table, probabilities, result, params=folder.params,
                  history=method.history if method else [])
     return result
@@ -153,23 +183,27 @@ def _judged(table: Table, method: np.ndarray, control: np.ndarray, stage: pixel_
 
 def _audited(table: Table, pool: np.ndarray, probabilities: np.ndarray, method: Trained | None
              ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Pseudo-labels, their weights, and the audit, whose hidden rows are the validation rows."""
+    """Pseudo-labels, the rounds that took them, and the audit, whose hidden rows are the validation rows."""
     if method is None:
-        return probabilities[pool].argmax(axis=1), np.zeros(len(pool)), pools.unaudited(len(table.class_names))
+        nothing = pools.unaudited(len(table.class_names))
+        return probabilities[pool].argmax(axis=1), np.zeros(len(pool), int), nothing
     logits = np.log(np.maximum(probabilities, SMALLEST)).astype(np.float32)
     train, hidden = table.labelled("train"), table.labelled("validation")
 
-    def taught(rows: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def taught(rows: np.ndarray, positions: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         return method.model.pseudo_labels(logits[rows], positions, logits[train], table.labels[train])
 
     labels, weights = taught(pool, np.arange(len(pool)))
+    rounds = method.model.rounds(weights)
     if len(hidden):
-        predictions, of_hidden = taught(hidden, np.zeros(len(hidden), int))
+        predictions, of_hidden = taught(hidden, None)
         confident = probabilities[hidden, predictions]
     else:  # the labelled rows say what the shares of the classes are, and nothing about precision
         hidden, predictions, of_hidden, confident = train, table.labels[train], np.zeros(len(train)), None
-    found = audit.audit(labels, probabilities[pool, labels], weights >= 0.5, hidden_labels=table.labels[hidden],
-                        hidden_predictions=predictions, hidden_used=of_hidden >= 0.5,
+    chosen = max(row["epoch"] for row in method.history if row["chosen"])
+    history = pixel_alarms.precisions([row for row in method.history if row["epoch"] <= chosen], len(hidden))
+    found = audit.audit(labels, probabilities[pool, labels], rounds > 0, hidden_labels=table.labels[hidden],
+                        hidden_predictions=predictions, hidden_used=of_hidden >= 0.5, history=history,
                         num_classes=len(table.class_names), hidden_confidences=confident,
                         class_names=table.class_names)
-    return labels, weights, found
+    return labels, rounds, found

@@ -17,7 +17,8 @@ import numpy as np
 
 from toolkit.evaluation.baselines import LinearClassifier
 from toolkit.models import classifiers
-from toolkit.semisupervised.pools import Judgement
+from toolkit.semisupervised import foreign
+from toolkit.semisupervised.pools import Judgement, Pool
 from toolkit.tables import Table
 from toolkit.training import prediction
 
@@ -31,7 +32,7 @@ class Stage:
 
     Attributes:
         head: on raw features.
-        labels: (p,) int, pseudo-labels of the pool.
+        labels: (p,) int, pseudo-labels of the pool that the stage learnt from.
         weights: (p,) float32, 1 where the stage took a row, else 0.
         judgement: whether the unlabelled rows are used.
         audit: what its report says under ``unlabelled``.
@@ -46,28 +47,32 @@ class Stage:
     probabilities: np.ndarray
 
 
-def read(folder: Path, table: Table, pool: np.ndarray, report: dict[str, Any]) -> Stage:
+def read(folder: Path, table: Table, pool: Pool, report: dict[str, Any]) -> tuple[Stage, Pool]:
     """Reads the run of a stage.
 
     Args:
         folder: of the run.
         table: that it learnt from.
-        pool: (p,) the unlabelled rows in pixel space; those that the stage left out have the weight 0.
+        pool: of the table.
         report: of the run.
+
+    Returns:
+        The stage, and the pool without the rows that it set aside.
     """
     model, names = classifiers.load(folder / "model.keras")
     member = next(layer for layer in model.get_layer("prediction").layers if _has_head(layer))
     kernel, bias = member.get_layer("head").get_weights()
     found = _pseudo_labels(folder / "pseudo_labels.csv")
-    labels, weights = np.zeros(len(pool), np.int32), np.zeros(len(pool), np.float32)
-    for position, row in enumerate(pool):
-        source = "" if table.origins is None else str(table.origins[row])
-        name, taken = found.get((source, int(table.rows[row])), (names[0], 0))
-        labels[position], weights[position] = names.index(name), taken > 0
+    sources = np.full(len(table), "", object) if table.origins is None else table.origins
+    keys = [(str(sources[row]), int(table.rows[row])) for row in pool.rows]
+    pool = foreign.set_aside(pool, np.array([key not in found for key in keys], bool))
+    told = [found[key] for key in keys if key in found]
+    labels = np.array([names.index(name) for name, _ in told], np.int32)
+    weights = np.array([taken > 0 for _, taken in told], np.float32)
     own = report["unlabelled"]
     judgement = Judgement(own["gain"], own["judged_rows"], own["fall_back"], f"In feature space: {own['why']}")
     probabilities = prediction.predict(model, table, table.labelled("test"))
-    return Stage(LinearClassifier("linear head", kernel, bias), labels, weights, judgement, own, probabilities)
+    return Stage(LinearClassifier("linear head", kernel, bias), labels, weights, judgement, own, probabilities), pool
 
 
 def _has_head(layer: Any) -> bool:

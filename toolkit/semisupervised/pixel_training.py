@@ -14,7 +14,8 @@ import numpy as np
 from toolkit import inputs
 from toolkit.evaluation.baselines import LinearClassifier
 from toolkit.models import backbones, classifiers
-from toolkit.semisupervised import class_shares, pixel_controls, pixel_models, pixel_stages, pixel_views
+from toolkit.semisupervised import (class_shares, pixel_alarms, pixel_controls, pixel_models, pixel_stages,
+                                    pixel_views)
 from toolkit.tables import Table
 from toolkit.training import Settings, calibration, checkpoints, devices, loop, plans, run_folders, streams
 
@@ -29,7 +30,7 @@ class PixelRecipe:
 
     Attributes:
         title: in words, for the report.
-        model: (classifier, total_steps=, num_unlabelled=, hints=) -> its ``PoolModel``.
+        model: (classifier, total_steps=, num_unlabelled=, hints=, align=) -> its ``PoolModel``.
         views: (settings, reflect) -> how the unlabelled images are shown.
         steps: gradient steps of the method, and of its control.
         epochs: parts of the training, each followed by validation.
@@ -59,8 +60,17 @@ def ready(settings: Settings, num_rows: int, steps: int) -> Settings:
         steps: gradient steps.
     """
     smoothing = settings.label_smoothing or 0.0
-    average = settings.ema and 1 - 1 / max(2.0, AVERAGE_OVER * steps)
-    return dataclasses.replace(settings.for_rows(num_rows), label_smoothing=smoothing, ema=average)
+    return averaged(dataclasses.replace(settings.for_rows(num_rows), label_smoothing=smoothing), steps)
+
+
+def averaged(settings: Settings, steps: int) -> Settings:
+    """The settings with a moving average of the weights over a tenth of the steps, unless there shall be none.
+
+    Args:
+        settings: as asked for.
+        steps: gradient steps.
+    """
+    return dataclasses.replace(settings, ema=settings.ema and 1 - 1 / max(2.0, AVERAGE_OVER * steps))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,25 +96,32 @@ class Trainer:
         probe: the head that the control starts with, and the method unless there is a stage; None: random.
         stage: in feature space, whose head the method starts with; None: there was none.
         mirrored: from ``reflection.decide``.
+        align: whether the pool is taken to have the classes in the shares of the labels.
     """
 
     def __init__(self, table: Table, folder: run_folders.RunFolder, settings: Settings, recipe: PixelRecipe,
                  pool: np.ndarray, *, build: Callable[[], keras.Model], compile_: Callable[..., None],
-                 probe: LinearClassifier | None, stage: pixel_stages.Stage | None, mirrored: Mapping[str, Any]) -> None:
+                 probe: LinearClassifier | None, stage: pixel_stages.Stage | None, mirrored: Mapping[str, Any],
+                 align: bool = True) -> None:
         self.table, self.folder, self.settings, self.recipe, self.pool = table, folder, settings, recipe, pool
         self.build, self.compile, self.probe, self.stage, self.mirrored = build, compile_, probe, stage, mirrored
+        self.align = align
         steps = math.ceil(recipe.steps / recipe.epochs)
         self.plan = plans.Plan(steps, math.ceil(recipe.steps / steps), settings.seed, folder.checkpoints / "method",
-                               recipe.title, from_start=not settings.from_scratch)
+                               recipe.title, from_start=not settings.from_scratch, parts=settings.accumulation)
         self.preprocessing = backbones.preprocessing(build())
         self.views = recipe.views(settings, mirrored["reflect"])
         self.cached = False
 
-    def _classifier(self, name: str = "classifier") -> keras.Model:
+    def _classifier(self, name: str = "classifier", precision: str = "float32") -> keras.Model:
         """A network with the weights it starts from, and a random head."""
-        backbone = self.build()  # seeds all that is random after it
-        return classifiers.with_head(backbones.network(backbone), len(self.table.class_names),
-                                     dropout=self.settings.dropout, name=name)
+        keras.config.set_dtype_policy(precision)
+        try:
+            backbone = self.build()  # seeds all that is random after it
+            return classifiers.with_head(backbones.network(backbone), len(self.table.class_names),
+                                         dropout=self.settings.dropout, name=name)
+        finally:
+            keras.config.set_dtype_policy("float32")
 
     def _compile(self, classifier: keras.Model, probe: LinearClassifier | None) -> None:
         self.compile(classifier, self.settings, self.plan, unfreeze="all" if probe is None else "probe-first",
@@ -120,7 +137,7 @@ class Trainer:
         validation = streams.validation(self.table, self.preprocessing, self.settings)
         hints = None if stage is None or stage.judgement.fall_back else (stage.labels, stage.weights)
         with devices.strategy(self.settings.devices).scope():
-            classifier = self._classifier()
+            classifier = self._classifier(precision=self.settings.precision)
             self._compile(classifier, probe)
             model = self._pool_model(classifier, hints)
             if self.settings.time_limit is not None or self.settings.find_learning_rate:
@@ -133,7 +150,7 @@ class Trainer:
 
     def _pool_model(self, classifier: keras.Model, hints: pixel_models.Hints | None) -> pixel_models.PoolModel:
         model = self.recipe.model(classifier, total_steps=self.plan.total_steps, num_unlabelled=len(self.pool),
-                                  hints=hints)
+                                  hints=hints, align=self.align)
         model.compile(optimizer=classifier.optimizer, jit_compile=False)
         return model
 
@@ -143,7 +160,8 @@ class Trainer:
         self.plan, found = calibration.calibrate(
             model, batches, self.plan, dataclasses.replace(self.settings, time_limit=limit), end_epoch=judge,
             num_rows=len(self.table))
-        self.settings = dataclasses.replace(self.settings, learning_rate=found.learning_rate)
+        self.settings = averaged(dataclasses.replace(self.settings, learning_rate=found.learning_rate),
+                                 self.plan.total_steps)
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         """The alarms, and those of the recipe."""
@@ -153,13 +171,14 @@ class Trainer:
                                            batch_size=self.settings.batch_size)
         start = pixel_models.Start(self.settings.from_scratch, self.plan.steps_per_epoch, shares, images)
         own = self.recipe.callbacks(start) if self.recipe.callbacks else ()
-        return [pixel_models.Alarms(shares, self.table.class_names, int(seen)), *own]
+        held_out = pixel_alarms.HeldOut.of(self.table, self.preprocessing, self.settings.batch_size)
+        return [pixel_alarms.Alarms(shares, self.table.class_names, int(seen), held_out), *own]
 
     def control(self) -> list[np.ndarray]:
         """The weights of the control."""
         plan = dataclasses.replace(self.plan, folder=self.folder.checkpoints / "control", title="the control")
         with devices.strategy(self.settings.devices).scope():
-            classifier = self._classifier()
+            classifier = self._classifier(precision=self.settings.precision)
             self._compile(classifier, self.probe)
         reflect = self.mirrored["reflect"]
         settings = dataclasses.replace(self.settings, time_limit=None, mixup=0.0)
@@ -192,4 +211,5 @@ class Trainer:
                 **backbones.facts(self.build()), "mirrored": dict(self.mirrored),
                 **self.recipe.facts, "steps": steps, "batch": f"{size} + {size * per_label}",
                 "image_passes": steps * size * (1 + 2 * per_label), "learning_rate": self.settings.learning_rate,
-                "moving_average": self.settings.ema, "control_from_cache": self.cached}
+                "moving_average": self.settings.ema, "precision": self.settings.precision,
+                "control_from_cache": self.cached}

@@ -18,6 +18,7 @@ import numpy as np
 from toolkit.evaluation import groups as groups_
 from toolkit.evaluation.report import files
 from toolkit.semisupervised.audit import audit as audit_
+from toolkit.semisupervised.audit import once_each
 from toolkit.tables import Table, entries
 
 FEW = 4  # labels of a class below which folds are repeated
@@ -160,15 +161,16 @@ def _assigned(labels: np.ndarray, numbers: np.ndarray, num_folds: int, random: n
     return result
 
 
-def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray) -> Judgement:
+def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray, rows: np.ndarray | None = None) -> Judgement:
     """Decides whether the unlabelled rows are used: only if they gained on rows whose labels the method did not see.
 
-    More rows right decide; with as many right, the smaller log loss.
+    More rows right decide; with as many right, the smaller log loss. A row that was hidden several times has one vote.
 
     Args:
         labels: (h,) int, of hidden rows and of validation rows.
         method: (h, C) probabilities by the method.
         control: (h, C) probabilities by the control, from the same labels.
+        rows: (h,) which row each is; None: all are different ones.
 
     Example:
         >>> judge(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.9, 0.1], [0.6, 0.4]])).fall_back
@@ -177,15 +179,17 @@ def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray) -> Judgem
     if not len(labels):
         return Judgement(None, 0, False, "No labelled row could be hidden, so nothing could be judged, and the "
                                          "unlabelled rows are used unjudged.")
-    rows = np.arange(len(labels))
-    right, before = (float((values.argmax(axis=1) == labels).mean()) for values in (method, control))
-    loss, loss_before = (-float(np.log(np.maximum(values[rows, labels], 1e-12)).mean()) for values in (method, control))
-    gain = right - before
+    places, weights = np.arange(len(labels)), once_each(np.arange(len(labels)) if rows is None else rows)
+    count = round(float(weights.sum()))
+    right, before = (float(weights @ (values.argmax(axis=1) == labels)) / count for values in (method, control))
+    loss, loss_before = (-float(weights @ np.log(np.maximum(values[places, labels], 1e-12))) / count
+                         for values in (method, control))
+    gain = 0.0 if abs(right - before) < 1e-9 else right - before
     fall_back = gain < 0 or gain == 0 and loss >= loss_before
     way = "not used" if fall_back else "used"
-    why = (f"On {len(labels):,} labelled rows that it did not see, the method had {100 * right:.1f} % right (log loss "
+    why = (f"On {count:,} labelled rows that it did not see, the method had {100 * right:.1f} % right (log loss "
            f"{loss:.2f}), the control {100 * before:.1f} % ({loss_before:.2f}): the unlabelled rows are {way}.")
-    return Judgement(gain, len(labels), fall_back, why)
+    return Judgement(gain, count, fall_back, why)
 
 
 def write(path: Path, table: Table, rows: np.ndarray, labels: np.ndarray, confidences: np.ndarray, rounds: np.ndarray,
@@ -226,7 +230,7 @@ def section(found: Pool, audit: Mapping[str, Any], judgement: Judgement, class_n
 
     Returns:
         dict for JSON: rows, dropped, set_aside, coverage,
-        precision {estimate, interval95, count, by_class {name: ...}}, alarms,
+        precision {estimate, interval95, count, by_class {name: ...}}, alarms, history,
         fall_back, why, gain, judged_rows.
     """
     by_class = dict(zip(class_names, audit["precision"]["by_class"], strict=True))

@@ -7,6 +7,17 @@ import numpy as np
 from toolkit.semisupervised import class_shares
 
 SMALLEST = 1e-12
+RAMP = 0.7  # of the rounds, until all that shall be taken is
+
+
+def share_of_round(number: int, rounds: int) -> float:
+    """The share of what is taken in the end that a round takes, in [0, 1].
+
+    Args:
+        number: of the round, from 1.
+        rounds: R.
+    """
+    return min(1.0, number / (RAMP * rounds))
 
 
 def most_confident(shares: np.ndarray, coverage: float, prior: np.ndarray) -> np.ndarray:

@@ -42,11 +42,12 @@ class Rows:
 
     Attributes:
         labels: (n,) int, -1 for the pool.
-        weights: (n, n) of the graph.
+        weights: (m, m) of the graph.
         reduced: their standardised features.
         units: (n, r) these at length one.
         shares: (C,) of the classes among the labels.
         align: whether the pool is taken to have the same shares.
+        nodes: (n,) the node of the graph that each row is: copies of one image are one node.
     """
 
     labels: np.ndarray
@@ -55,6 +56,7 @@ class Rows:
     units: np.ndarray
     shares: np.ndarray
     align: bool
+    nodes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class Hidden:
     distances: np.ndarray
 
 
-def join(features: np.ndarray, labels: np.ndarray, num_classes: int, *, neighbours: int, align: bool) -> Rows:
+def join(features: np.ndarray, labels: np.ndarray, num_classes: int, *, neighbours: int, align: bool,
+         contents: np.ndarray | None = None) -> Rows:
     """The graph of labelled and unlabelled rows, by the angles between their standardised features.
 
     Args:
@@ -104,12 +107,19 @@ def join(features: np.ndarray, labels: np.ndarray, num_classes: int, *, neighbou
         num_classes: C.
         neighbours: k; fewer where there are no more rows.
         align: whether pseudo-labels are brought in line with the shares of the labels.
+        contents: (n,) names; rows of one name are one node, so that copies do not join one another only, nor count as
+            so many labels. None: each row is a node.
     """
     reduced = reduction(features)
     lengths = np.linalg.norm(reduced.features, axis=1, keepdims=True)
     units = (reduced.features / np.maximum(lengths, TINY)).astype(np.float32)
-    weights = graph.weights(*neighbours_.remembered(units, min(neighbours, len(units) - 1)))
-    return Rows(labels, weights, reduced, units, class_shares.of_labels(labels[labels >= 0], num_classes), align)
+    names = np.arange(len(labels)) if contents is None else contents.astype(str)
+    first, node = np.unique(names, return_index=True, return_inverse=True)[1:]
+    kept = np.sort(first)  # in the order of the rows
+    weights = graph.weights(*neighbours_.remembered(units[kept], min(neighbours, len(kept) - 1)))
+    nodes = np.searchsorted(kept, first[node])
+    known = _of_nodes(nodes, labels)
+    return Rows(labels, weights, reduced, units, class_shares.of_labels(known[known >= 0], num_classes), align, nodes)
 
 
 def spread(rows: Rows, labels: np.ndarray, method: str) -> np.ndarray:
@@ -120,7 +130,8 @@ def spread(rows: Rows, labels: np.ndarray, method: str) -> np.ndarray:
         labels: (n,) int, -1 for unlabelled and for what is hidden.
         method: key of ``METHODS``.
     """
-    found, free = METHODS[method](rows.weights, labels, len(rows.shares)), np.flatnonzero(labels < 0)
+    free = np.flatnonzero(labels < 0)
+    found = METHODS[method](rows.weights, _of_nodes(rows.nodes, labels), len(rows.shares))[rows.nodes]
     if method == "poisson":
         scores = found * (SHARPNESS[method] / max(float(found[free].std()) if len(free) else 1.0, 1e-300))
     else:
@@ -214,6 +225,13 @@ def distances(units: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     step = max(1, neighbours_.NUMBERS_AT_ONCE // max(len(labelled), 1))
     closest = [(units[start:start + step] @ labelled.T).max(axis=1) for start in range(0, len(units), step)]
     return np.sqrt(np.maximum(2 - 2 * np.concatenate([*closest, np.zeros(0)]), 0))
+
+
+def _of_nodes(nodes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The label (m,) of each node, -1 where none of its rows has one."""
+    result = np.full(int(nodes.max()) + 1, -1)
+    np.maximum.at(result, nodes, labels)
+    return result
 
 
 def _without(labels: np.ndarray, hidden: np.ndarray) -> np.ndarray:

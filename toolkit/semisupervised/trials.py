@@ -66,13 +66,15 @@ class Fit:
         head: a classifier of values.
         pseudo_labels: (p,) int.
         rounds: (p,) int, when a row of the pool was taken, from 1; 0: it is not used.
-        history: a dict a round: epoch, and what the method wants to say.
+        history: a dict a round: epoch, coverage, and what else the method wants to say.
+        by_round: (R, p) int, what each round took each row of the pool for, used or not; None: there are no rounds.
     """
 
     head: LinearClassifier
     pseudo_labels: np.ndarray
     rounds: np.ndarray
     history: list[dict[str, Any]] = field(default_factory=list)
+    by_round: np.ndarray | None = None
 
 
 Method = Callable[..., Fit]
@@ -90,6 +92,7 @@ class Trial:
         found: per row hidden in the pool: pseudo-label, and whether it is used; (k,) each.
         temperature: at which the scores are honest.
         fit: on all labels, where validation rows asked for it.
+        by_round: (R, k) what each round took the rows hidden in the pool for, as in ``Fit``.
     """
 
     settings: Mapping[str, Any]
@@ -99,6 +102,7 @@ class Trial:
     found: tuple[np.ndarray, np.ndarray]
     temperature: float
     fit: Fit | None
+    by_round: np.ndarray | None = None
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -140,7 +144,7 @@ def _trial(method: Method, settings: Mapping[str, Any], problem: Problem,
            folds: Sequence[tuple[np.ndarray, np.ndarray]], validation: tuple[np.ndarray, np.ndarray] | None,
            progress: Progress, done: int) -> Trial:
     """One candidate on every fold, and on validation rows."""
-    scores, labels, rows, found = [], [], [], []
+    scores, labels, rows, found, by_round = [], [], [], [], []
     for number, (kept, hidden) in enumerate(folds):
         fit = _fitted(method, problem.hide(kept, hidden), settings)
         scores.append(_scores(fit.head, problem.labelled[0, hidden]))
@@ -148,6 +152,7 @@ def _trial(method: Method, settings: Mapping[str, Any], problem: Problem,
         rows.append(hidden)
         last = slice(len(fit.rounds) - len(hidden), None)
         found.append((fit.pseudo_labels[last], fit.rounds[last] > 0))
+        by_round += [] if fit.by_round is None else [fit.by_round[:, last]]
         progress(done + number + 1)
     fit = None
     if validation is not None and len(validation[1]):
@@ -162,7 +167,8 @@ def _trial(method: Method, settings: Mapping[str, Any], problem: Problem,
     all_scores, all_labels = np.concatenate(scores), np.concatenate(labels)
     honest = temperature(all_scores, all_labels, least=LEAST_TEMPERATURE, doubt=DOUBT)[1]
     columns = [np.concatenate(parts) for parts in zip(*found)] or [np.zeros(0, int), np.zeros(0, bool)]
-    return Trial(settings, all_scores, all_labels, np.concatenate(rows), tuple(columns), honest, fit)
+    return Trial(settings, all_scores, all_labels, np.concatenate(rows), tuple(columns), honest, fit,
+                 np.concatenate(by_round, axis=1) if by_round else None)
 
 
 def _fitted(method: Method, problem: Problem, settings: Mapping[str, Any]) -> Fit:
@@ -196,7 +202,18 @@ def audited(fit: Fit, chosen: Trial, problem: Problem, class_names: Sequence[str
     return audit.audit(fit.pseudo_labels, confidences(fit, problem), fit.rounds > 0, hidden_predictions=labels,
                        hidden_labels=chosen.labels[hidden], hidden_used=used, num_classes=len(problem.prior),
                        hidden_rows=chosen.rows[hidden], hidden_confidences=chosen.probabilities[hidden, labels],
-                       class_names=class_names)
+                       history=_precisions(fit, chosen), class_names=class_names)
+
+
+def _precisions(fit: Fit, chosen: Trial) -> list[dict[str, Any]]:
+    """Of each round, coverage of the pool, and the share of the hidden rows that it took for what they are."""
+    if chosen.by_round is None:
+        return []
+    hidden = np.arange(chosen.by_round.shape[1])
+    weights = audit.once_each(chosen.rows[hidden])
+    precisions = (chosen.by_round == chosen.labels[hidden]) @ weights / weights.sum()
+    return [{"coverage": row["coverage"], "precision": float(precision), "count": round(float(weights.sum()))}
+            for row, precision in zip(fit.history, precisions, strict=True)]
 
 
 def confidences(fit: Fit, problem: Problem) -> np.ndarray:

@@ -13,8 +13,10 @@ on logits of weak views; labels are integers, rows say which rows of the pool th
 state, a dict of arrays. Written with ``keras.ops``, a rule runs inside a training step too. Below p and u
 are the softmax of labelled and unlabelled logits, and EMA has the momentum 0.999, or less where fewer steps are made.
 
-Two papers add a loss that no weight expresses and that is left out here: FreeMatch's fairness term and DebiasMatch's
-margins.
+What no target and no weight of unlabelled rows expresses is left out: FreeMatch's fairness term, DebiasMatch's margins,
+UDA's annealing of the training signal (which leaves out labelled rows that are learnt already), and of AdaMatch the
+strong views of labelled rows, the random interpolation of logits, and the rise of the weight over the first half of the
+steps (lambda is the same from the first step on).
 
 References:
     FixMatch: Sohn et al. 2020, https://arxiv.org/abs/2001.07685
@@ -40,21 +42,23 @@ SMALLEST = 1e-8
 MOMENTUM = 0.999
 
 
-def begin(num_classes: int, num_unlabelled: int, *, momentum: float = MOMENTUM) -> State:
+def begin(num_classes: int, num_unlabelled: int, *, momentum: float = MOMENTUM, align: bool = True) -> State:
     """The state that every rule begins with: nothing is known, so classes are equal and confidence is 1 / C.
 
     Args:
         num_classes: C.
         num_unlabelled: rows of the pool.
         momentum: of the moving averages, in [0, 1).
+        align: whether AdaMatch brings pseudo-labels in line with the labelled rows, which it should not where the pool
+            visibly has other shares of the classes (``class_shares.differ``; from scratch nothing can see that).
 
     Returns:
-        momentum (); labelled_mean, unlabelled_mean (C,), averages of p and u; confidence (), of the largest u; variance
-        (), of it; confident (p,) int32, the class in which a row was last confident, -1 for none.
+        momentum (); align (), 1 or 0; labelled_mean, unlabelled_mean (C,), averages of p and u; confidence (), of the
+        largest u; variance (), of it; confident (p,) int32, the class in which a row was last confident, -1 for none.
     """
     even = np.full(num_classes, 1 / num_classes, np.float32)
-    return {"momentum": np.float32(momentum), "labelled_mean": even, "unlabelled_mean": even.copy(),
-            "confidence": np.float32(1 / num_classes), "variance": np.float32(1),
+    return {"momentum": np.float32(momentum), "align": np.float32(align), "labelled_mean": even,
+            "unlabelled_mean": even.copy(), "confidence": np.float32(1 / num_classes), "variance": np.float32(1),
             "confident": np.full(num_unlabelled, -1, np.int32)}
 
 
@@ -120,12 +124,13 @@ def softmatch(state: State, labelled: Any, unlabelled: Any, labels: Any, rows: A
 def adamatch(state: State, labelled: Any, unlabelled: Any, labels: Any, rows: Any, *, threshold: float = 0.9) -> Step:
     """Alignment to the labelled rows, and a threshold relative to the confidence on them; soft targets.
 
-    ``q = normalise(u EMA(mean p) / EMA(mean u)),  w = 1[max q >= threshold mean(max p)]``.
+    ``q = normalise(u EMA(mean p) / EMA(mean u)),  w = 1[max q >= threshold mean(max p)]``; without alignment ``q = u``.
     """
     known, shares = ops.softmax(labelled), ops.softmax(unlabelled)
     wanted = _moved(state, "labelled_mean", ops.mean(known, axis=0))
     mean = _moved(state, "unlabelled_mean", ops.mean(shares, axis=0))
-    targets = _normalised(shares * wanted / ops.maximum(mean, SMALLEST))
+    ratio = ops.where(state["align"] > 0, wanted / ops.maximum(mean, SMALLEST), ops.ones_like(mean))
+    targets = _normalised(shares * ratio)
     relative = threshold * ops.mean(ops.max(known, axis=1))
     return _step({**state, "labelled_mean": wanted, "unlabelled_mean": mean}, targets,
                  ops.max(targets, axis=1) >= relative)

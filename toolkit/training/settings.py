@@ -7,7 +7,9 @@ method (``unfreeze``, a threshold, a mask ratio) are arguments of that recipe's 
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from toolkit import ToolkitError
@@ -43,15 +45,15 @@ class Settings:
         image_size: side of the square the network sees, in pixels; None: the backbone's own.
         backbone_options: options of the small networks (``activation``, ``initialiser``, ``pooling``, ``hidden``...).
         batch_norm: ``"frozen"`` keeps every BatchNorm in inference mode, ``"train"`` updates it; ``"auto"`` freezes
-            pretrained ones.
+            pretrained ones, but those of an autoencoder.
         seed: seeds the order of rows, augmentation, dropout and new weights.
         epochs: passes over the labelled training rows; None: between 3 and 30, fewer the more rows there are, and from
-            scratch between 20 and 100.
+            scratch or from an autoencoder between 20 and 100.
         batch_size: rows a step, over all devices together.
         optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"`` (Nesterov momentum).
         learning_rate: peak rate of the head; None: for pretrained networks 0.0003, or 0.0001 with fewer than 500
             labelled rows (Adam family), or 0.003 (SGD), ten times as much where only few weights are trained; from
-            scratch 0.001 and 0.1.
+            scratch or from an autoencoder 0.001 and 0.1.
         find_learning_rate: run a learning-rate range test on training rows and take its suggestion.
         momentum: of SGD.
         schedule: ``"cosine"`` to zero, ``"constant"``, ``"step"`` (a tenth at 50 % and 75 %), ``"restarts"`` (cosine
@@ -63,10 +65,11 @@ class Settings:
             2014 use 2 to 4 with dropout); 0 is off.
         dropout: rate before the head.
         label_smoothing: share of the target spread over all classes; None: 0.1 for pretrained networks (a probe that
-            separates the training rows leaves a loss of zero and nothing to learn from), 0 from scratch.
+            separates the training rows leaves a loss of zero and nothing to learn from), 0 from scratch or from an
+            autoencoder.
         interpolation: final weights = (1 - interpolation) * start + interpolation * end, where the start is the linear
             probe (WiSE-FT); None: chosen on validation rows among 0.5, 0.75, 1 and 0, the first of the best, or 0.5
-            with fewer than 200 validation rows.
+            with fewer than 200 validation rows, or 1 from an autoencoder.
         mixup: alpha of the Beta distribution that mixes pairs of images; 0 is off.
         ema: momentum of the moving average of the weights, used for validation and prediction; 0 is off.
         layer_decay: factor of the learning rate from one block to the block before it.
@@ -149,6 +152,23 @@ class Settings:
         """Whether the network starts from random weights."""
         return self.weights == "none"
 
+    @property
+    def from_autoencoder(self) -> bool:
+        """Whether the network comes from a run of ``pretrain-autoencoder``."""
+        from toolkit.models import weight_sources
+
+        path = weight_sources.find(self.backbone, self.weights).weights
+        try:
+            params = json.loads((Path(path).parent / "params.json").read_text(encoding="utf-8"))
+            return params["recipe"] == "pretrain_autoencoder"
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    @property
+    def trains_long(self) -> bool:
+        """Whether the defaults are those of a network from scratch; an autoencoder's features are no ImageNet's."""
+        return self.from_scratch or self.from_autoencoder
+
     def for_rows(self, num_rows: int, *, few_weights: bool = False) -> "Settings":
         """The settings with what depends on the number of labelled training rows, and on the backbone, filled in.
 
@@ -156,14 +176,14 @@ class Settings:
             num_rows: labelled training rows.
             few_weights: whether only adapters, biases or normalisations are trained.
         """
-        advised = self._advised()
+        advised, long = self._advised(), self.trains_long
         if self.optimizer == "sgd":
-            rate = 0.1 if self.from_scratch else 0.003
+            rate = 0.1 if long else 0.003
         else:
-            rate = 0.001 if self.from_scratch else 0.0003 if num_rows >= 500 else 0.0001
+            rate = 0.001 if long else 0.0003 if num_rows >= 500 else 0.0001
             rate = advised.get("learning_rate", rate)
         rate *= 10 if few_weights else 1
-        smoothing = 0.0 if self.from_scratch else 0.1
+        smoothing = 0.0 if long else 0.1
         return dataclasses.replace(self, epochs=self.num_epochs(num_rows),
                                    label_smoothing=smoothing if self.label_smoothing is None else self.label_smoothing,
                                    learning_rate=rate if self.learning_rate is None else self.learning_rate)
@@ -178,12 +198,12 @@ class Settings:
     def num_epochs(self, num_rows: int) -> int:
         """Epochs for ``num_rows`` labelled training rows: as asked, else about 4,000 images, 3 to 30 epochs.
 
-        A network from scratch has all its features still to learn and gets ten times as many, at least 20. The
-        catalogue may know better for a backbone: rows to show in all, fewest and most epochs.
+        A network from scratch, or from an autoencoder, has its features still to learn and gets ten times as many, at
+        least 20. The catalogue may know better for a backbone: rows to show in all, fewest and most epochs.
         """
         if self.epochs is not None:
             return self.epochs
-        usual = (40_000, 20, 100) if self.from_scratch else (4_000, 3, 30)
+        usual = (40_000, 20, 100) if self.trains_long else (4_000, 3, 30)
         budget, fewest, most = self._advised().get("epochs", usual)
         return int(min(max(round(budget / max(num_rows, 1)), fewest), most))
 
