@@ -13,6 +13,7 @@ from toolkit.evaluation.repetitions import TestRows
 from toolkit.evaluation.text_tables import printable
 
 Row = Mapping[str, Any]
+MOST_NAMED = 8  # rows that a sentence names
 
 
 def verdict(rows: Sequence[Row], tests: TestRows, comparisons: Mapping[str, Sequence[Row]], *, majority: str,
@@ -108,8 +109,15 @@ def _sides(rows: Sequence[Row], tests: TestRows, name: str, words: str, found: S
     for own in found:
         sides[_words(own, own["p_value_holm"])[0]].append(own["first"])
     titles = {"better": "better", "not_distinguishable": "not distinguishable", "worse": "worse"}
-    parts = [f"{titles[side]}: {', '.join(names)}" for side, names in sides.items() if names]
+    parts = [f"{titles[side]}: {_listed(names, len(found))}" for side, names in sides.items() if names]
     return printable(f"Against {name}{words} (error {_error(_named(rows, name), tests)}): {'; '.join(parts)}.")
+
+
+def _listed(names: Sequence[str], count: int) -> str:
+    """Names of ``count`` rows, or how many they are where nobody would read them all."""
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    return f"all {count} others" if len(names) == count else f"{len(names)} of the others"
 
 
 def _is_better(own: Row) -> bool:
