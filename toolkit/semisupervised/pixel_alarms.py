@@ -109,7 +109,8 @@ class Alarms(keras.callbacks.Callback):
         number = audit.swallowing(np.round(mass * self.seen).astype(int), self.shares)
         if mass.sum() < audit.LEAST_COVERAGE:
             self._raise("mask rate", f"Mask rate near zero: {100 * mass.sum():.2g} % of the unlabelled rows are used. "
-                                     "Lower the threshold, or choose a rule that adapts it.")
+                                     "Choose a rule that adapts its threshold (--rule adamatch or freematch), or train "
+                                     "for more steps.")
         if number is not None:
             self._raise("one class", f"One class swallows the pseudo-labels: {100 * mass[number] / mass.sum():.3g} % "
                                      f"of those used are of the class '{self.class_names[number]}'. Align them with "
