@@ -86,7 +86,8 @@ def boosted(name: str) -> Direct:
         kind = boosting.KINDS[name]
         fitted, out = choosing.on_all_rows(labels, None, 0, num_folds=boosting.NUM_FOLDS).pairs[0]
         options = {"learning_rate": kind.learning_rate, "max_leaf_nodes": kind.leaves, "random_state": 0,
-                   "min_samples_leaf": int(np.clip(len(labels) // 20, 1, 20))}
+                   "min_samples_leaf": int(np.clip(len(labels) // 20, 1, 20)), "l2_regularization": boosting.PENALTY,
+                   "max_features": max(boosting.SHARE_OF_FEATURES, boosting.LEAST_FEATURES / features.shape[1])}
         patience = {"early_stopping": True, "n_iter_no_change": boosting.PATIENCE}
         HistGradientBoostingClassifier(**options, max_iter=kind.rounds, **patience).fit(
             features[fitted], labels[fitted], X_val=features[out], y_val=labels[out])
