@@ -49,8 +49,8 @@ demo: .venv/installed
 	echo "The model, the predictions and the report are in runs/demo-$$number."
 
 test: .venv/installed-test
-	$(IN_VENV) -m pytest --quiet
-	$(IN_VENV) -m pytest --quiet -m "contract and not slow"
+	$(IN_VENV) -m pytest --quiet --numprocesses 2 --dist loadfile
+	$(IN_VENV) -m pytest --quiet --numprocesses 2 --dist loadfile -m "contract and not slow"
 
 clean:
 	rm -rf build dist toolkit.egg-info .pytest_cache .hypothesis data/digits/images data/digits/digits.csv
