@@ -97,7 +97,7 @@ def _start(command: tuple[str, ...], ports: list[int], index: int, stream: IO[by
 
 
 def _prepare(cores: list[int], launcher: int) -> None:
-    """In a worker, before it begins: its cores, and that it ends with the process that started it, however that ends."""
+    """In a worker, before it begins: gives it its cores, and lets it end when the process that started it does."""
     os.sched_setaffinity(0, cores)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)

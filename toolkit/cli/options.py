@@ -78,8 +78,12 @@ def option(*names: str, family: str, **attributes: Any) -> Decorator:
     return click.option(*names, cls=Option, family=family, **attributes)
 
 
-def _together(*decorators: Decorator) -> Decorator:
-    """Several decorators as one, the first outermost."""
+def together(*decorators: Decorator) -> Decorator:
+    """Several decorators as one.
+
+    Args:
+        *decorators: the first is the outermost.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for decorator in reversed(decorators):
@@ -130,7 +134,7 @@ def setting(name: str, *, family: str) -> Decorator:
 
 
 def _settings_of(family: str, names: Iterable[str]) -> Decorator:
-    return _together(*(setting(name, family=family) for name in names))
+    return together(*(setting(name, family=family) for name in names))
 
 
 training = _settings_of("Training", (
@@ -163,7 +167,7 @@ def network_option(name: str, network: NetworkOption) -> Decorator:
                   metavar=network.metavar, help=network.help, show_default=default)
 
 
-backbone = _together(
+backbone = together(
     _settings_of("Backbone", ("backbone", "weights", "image_size")),
     *(network_option(name, network) for name, network in NETWORK_OPTIONS.items()))
 
@@ -202,7 +206,7 @@ def settings(values: Mapping[str, Any]) -> Settings:
 # ---- Options of the table -----------------------------------------------------------------------------------------
 
 _TABLE = "Table"
-reading = _together(
+reading = together(
     option("--kind", family=_TABLE, type=click.Choice(["image", "text", "series"]), help="What the inputs are.",
            show_default="by the names of the columns"),
     option("--root", family=_TABLE, type=click.Path(exists=True, file_okay=False),
@@ -220,7 +224,7 @@ reading = _together(
            help="Column of what belongs together, such as a patient."),
     option("--on-bad-image", family=_TABLE, type=click.Choice(["reject", "fail"]), default="reject",
            help="Set unusable inputs (images, texts, series) aside, or refuse the table."))
-table = _together(
+table = together(
     click.argument("table"), reading,
     option("--split-seed", family=_TABLE, type=SEEDS, metavar="N", default=0,
            help="Seeds the split where the table has none."),
@@ -282,7 +286,7 @@ def read_images(source: Any, values: Mapping[str, Any], **more: Any) -> "Table":
 _RUN = "Run"
 as_json = option("--json", "as_json", family=_RUN, is_flag=True, help="Print the report as JSON, and nothing else, "
                  "on stdout.", show_default="text")
-run = _together(
+run = together(
     option("--output", family=_RUN, required=True, type=click.Path(), metavar="DIR",
            help="New folder for the model, the predictions and the report."),
     option("--resume", family=_RUN, is_flag=True, help="Go on with the run in --output that was stopped.",

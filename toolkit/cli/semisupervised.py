@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -24,7 +23,6 @@ STEPS = {"features": 1000, "pixels": 1500}
 _OF_PIXELS = ("batch_size", "optimizer", "learning_rate", "momentum", "schedule", "warm_up_ratio", "layer_decay",
               "weight_decay", "l2", "max_norm", "dropout", "label_smoothing", "class_weights", "batch_norm", "monitor",
               "patience", "time_limit", "accumulation", "precision", "crop", "colour", "rand_augment")
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 # ---- Options that several commands have ---------------------------------------------------------------------------
 
@@ -41,14 +39,10 @@ steps = options.option("--steps", family="Method", type=click.IntRange(1, 1_000_
 reflect = options.setting("reflect", family="Method")
 
 
-def in_pixels(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of training a whole network."""
-    for name in reversed(_OF_PIXELS):
-        function = options.setting(name, family=_PIXELS)(function)
-    return function
+in_pixels = options.together(*(options.setting(name, family=_PIXELS) for name in _OF_PIXELS))
 
 
-def per_label(default: int | None, told: str | bool = True) -> Decorator:
+def per_label(default: int | None, told: str | bool = True) -> options.Decorator:
     """The option of the unlabelled images in a batch.
 
     Args:
@@ -59,7 +53,7 @@ def per_label(default: int | None, told: str | bool = True) -> Decorator:
                           help="Unlabelled images a labelled one in each batch.", show_default=told)
 
 
-def unlabelled_weight(default: float | None, told: str | bool = True) -> Decorator:
+def unlabelled_weight(default: float | None, told: str | bool = True) -> options.Decorator:
     """The option of the weight of the loss of unlabelled images, as ``per_label``.
 
     Args:
@@ -73,7 +67,8 @@ def unlabelled_weight(default: float | None, told: str | bool = True) -> Decorat
 # ---- The commands -------------------------------------------------------------------------------------------------
 
 
-def _command(name: str, short: str, sentence: str, *own: Decorator, control: str = "the same head") -> click.Command:
+def _command(name: str, short: str, sentence: str, *own: options.Decorator, control: str = "the same head"
+             ) -> click.Command:
     """The command of a recipe.
 
     Args:
@@ -93,9 +88,8 @@ def _command(name: str, short: str, sentence: str, *own: Decorator, control: str
     training row with a blank label is unlabelled. Where hidden labelled rows show no gain over {control} on the
     labels alone, the unlabelled rows are not used.
     """
-    for decorate in reversed((options.table, options.unlabelled, options.backbone, *own, options.run)):
-        train = decorate(train)
-    return click.command(name, cls=options.Command, short_help=short)(train)
+    of_all = options.together(options.table, options.unlabelled, options.backbone, *own, options.run)
+    return click.command(name, cls=options.Command, short_help=short)(of_all(train))
 
 
 spread_labels = _command(

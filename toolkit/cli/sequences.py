@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -19,40 +19,30 @@ TASKS = ("classify", "tag", "forecast", "language-model")
 OF_TASKS = ("tokens_column", "tags_column", "value_column", "horizon", "lags", "season")
 _TASK, _TABLE, _RUN = "Task", "Table", "Run"
 
-
-def _task_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of the tasks."""
-    for decorate in reversed((
-        options.option("--task", family=_TASK, type=click.Choice(TASKS), default=TASKS[0],
-                       help="A class a row (classify), a tag a token (tag), the next values of series (forecast), or "
-                            "the next token, to write text (language-model)."),
-        options.option("--pretrain-epochs", family=_TASK, type=click.IntRange(0, 100_000), metavar="N", default=0,
-                       help="Passes in which classify first learns the language of all training rows; 0: none."),
-        options.option("--unfreeze", family=_TASK, type=click.Choice(recipes.UNFREEZE), default="all",
-                       help="What classify trains, as of fine-tune."),
-        options.option("--horizon", family=_TASK, type=click.IntRange(1, 10_000), metavar="N", default=1,
-                       help="Steps that forecast looks ahead."),
-        options.option("--lags", family=_TASK, type=click.IntRange(1, 100_000), metavar="N",
-                       help="Values that a forecast is made from.", show_default="two seasons, at least 8"),
-        options.option("--season", family=_TASK, type=click.IntRange(2, 100_000), metavar="N",
-                       help="Steps after which a series resembles itself, such as 12 months.", show_default="none"),
-        options.option("--tokens-column", family=_TABLE, default="tokens", help="Column of the tokens to tag."),
-        options.option("--tags-column", family=_TABLE, default="tags",
-                       help="Column of their tags; a blank one is unlabelled."),
-        options.option("--value-column", family=_TABLE, default="value", help="Column of the values to forecast."))):
-        function = decorate(function)
-    return function
+_task_options = options.together(
+    options.option("--task", family=_TASK, type=click.Choice(TASKS), default=TASKS[0],
+                   help="A class a row (classify), a tag a token (tag), the next values of series (forecast), or "
+                        "the next token, to write text (language-model)."),
+    options.option("--pretrain-epochs", family=_TASK, type=click.IntRange(0, 100_000), metavar="N", default=0,
+                   help="Passes in which classify first learns the language of all training rows; 0: none."),
+    options.option("--unfreeze", family=_TASK, type=click.Choice(recipes.UNFREEZE), default="all",
+                   help="What classify trains, as of fine-tune."),
+    options.option("--horizon", family=_TASK, type=click.IntRange(1, 10_000), metavar="N", default=1,
+                   help="Steps that forecast looks ahead."),
+    options.option("--lags", family=_TASK, type=click.IntRange(1, 100_000), metavar="N",
+                   help="Values that a forecast is made from.", show_default="two seasons, at least 8"),
+    options.option("--season", family=_TASK, type=click.IntRange(2, 100_000), metavar="N",
+                   help="Steps after which a series resembles itself, such as 12 months.", show_default="none"),
+    options.option("--tokens-column", family=_TABLE, default="tokens", help="Column of the tokens to tag."),
+    options.option("--tags-column", family=_TABLE, default="tags",
+                   help="Column of their tags; a blank one is unlabelled."),
+    options.option("--value-column", family=_TABLE, default="value", help="Column of the values to forecast."))
 
 
-def _network_options(network: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _network_options(network: str) -> options.Decorator:
     """The options of one network."""
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for name, found in reversed(options.NETWORK_OPTIONS.items()):
-            if network in found.defaults:
-                function = options.network_option(name, found)(function)
-        return function
-
-    return decorate
+    return options.together(*(options.network_option(name, found) for name, found in options.NETWORK_OPTIONS.items()
+                              if network in found.defaults))
 
 
 # ---- Training -----------------------------------------------------------------------------------------------------
@@ -68,9 +58,8 @@ def _command(network: str, short: str, sentence: str) -> click.Command:
     TABLE is a CSV. To classify: a column text, or series in any of their forms, and a column label. To tag: the columns
     tokens and tags. To forecast: value[,time][,series], a row a time step. For a language model: a column text.
     """
-    for decorate in reversed((options.table, _task_options, _network_options(network), options.training, options.run)):
-        train = decorate(train)
-    return click.command(f"train-{network}", cls=options.Command, short_help=short)(train)
+    of_all = options.together(options.table, _task_options, _network_options(network), options.training, options.run)
+    return click.command(f"train-{network}", cls=options.Command, short_help=short)(of_all(train))
 
 
 def _train(network: str, values: dict[str, Any]) -> None:
