@@ -3,10 +3,9 @@
     python benchmarks/kills.py --kills 100
 
 Each recipe trains on real digits of a few pixels (scikit-learn's; for networks on series, their 64 grey levels one
-after another), once undisturbed. Then a run is killed at a moment
-drawn from the time that took, is killed again with probability one third, and is resumed; the SHA-256 of its
-`predictions.csv` and of all weights in its `model.keras` must be those of the undisturbed run. With `--workers 2` one
-of two workers is killed.
+after another), once undisturbed. Then a run is killed at a moment drawn from the time that took, is killed again with
+probability one third, and is resumed; the SHA-256 of its `predictions.csv` and of all weights in its `model.keras` must
+be those of the undisturbed run. With `--workers 2` one of two workers is killed.
 """
 
 from __future__ import annotations
