@@ -189,7 +189,7 @@ class Consistent(pixel_models.PoolModel):
         return np.argmax(targets, axis=1), np.asarray(weights)
 
 
-def in_pixels(*, rule: str, steps: int, unlabelled_weight: float, per_label: int, strength: float
+def in_pixels(*, rule: str, steps: int | None, unlabelled_weight: float, per_label: int, strength: float
               ) -> pixel_runs.PixelRecipe:
     """What ``pixel_runs.learn`` is given.
 
@@ -221,7 +221,8 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), ru
         settings: in feature space, backbone, weights, image_size, reflect, seed and devices are used; in pixel space
             all that says how a network is trained, but epochs, layer-wise freezing, interpolation and members.
         rule: one of ``weight_rules.RULES``.
-        steps: of gradient, for the method and for its control; None: 1,000 in feature space, 1,500 in pixel space.
+        steps: of gradient, for the method and for its control; None: 1,000 in feature space, 1,500 in
+            pixel space, 6,000 there for networks from scratch.
         strong_copies: in feature space, strongly changed copies of each row; 0: the weak copy stands for them.
         scales: in feature space, 2: each image, no text nor series, is also looked at at five sevenths of its size; 1:
             once.
@@ -254,4 +255,4 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), ru
         table, "fix_match", output=output, settings=settings, space=space, scales=scales, resume=resume,
         options={**own, **of_pixels, "steps": steps}, probe=linear_probe, compile_=fine_tune.compile_member,
         stage=partial(run, **own), on_features=on_features,
-        in_pixels=lambda: in_pixels(rule=rule, steps=steps or pixel_runs.STEPS, **of_pixels))
+        in_pixels=lambda: in_pixels(rule=rule, steps=steps, **of_pixels))

@@ -109,7 +109,7 @@ class MixMatch(pixel_models.PoolModel):
         return share * values + (1 - share) * other
 
 
-def in_pixels(*, steps: int, unlabelled_weight: float, per_label: int) -> pixel_runs.PixelRecipe:
+def in_pixels(*, steps: int | None, unlabelled_weight: float, per_label: int) -> pixel_runs.PixelRecipe:
     """What ``pixel_runs.learn`` is given; see ``run`` for the arguments."""
     def views(settings: Settings, reflect: bool) -> pixel_views.Views:
         weak = pixel_views.changed(pixel_views.gentle(settings, reflect=reflect))
@@ -129,7 +129,8 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), st
         output: the new run folder.
         settings: in feature space, backbone, weights, image_size, reflect, seed and devices are used; in pixel space
             all that says how a network is trained, but epochs, layer-wise freezing, interpolation and members.
-        steps: of gradient, for the method and for its control; None: 1,000 in feature space, 1,500 in pixel space.
+        steps: of gradient, for the method and for its control; None: 1,000 in feature space, 1,500 in
+            pixel space, 6,000 there for networks from scratch.
         strong_copies: in feature space, strongly changed copies of each row; 0: the weak copy stands for them.
         scales: in feature space, 2: each image, no text nor series, is also looked at at five sevenths of its size; 1:
             once.
@@ -151,4 +152,4 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), st
         compile_=fine_tune.compile_member, stage=partial(run, strong_copies=strong_copies),
         on_features=lambda: descent.recipe("mix-match", on_features, CANDIDATES, steps=steps or descent.STEPS,
                                            strong_copies=strong_copies),
-        in_pixels=lambda: in_pixels(steps=steps or pixel_runs.STEPS, **of_pixels))
+        in_pixels=lambda: in_pixels(steps=steps, **of_pixels))

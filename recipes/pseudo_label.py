@@ -188,7 +188,7 @@ class Lee(pixel_models.PoolModel):
             weight * consistency, y_pred["strong"], x["rows"])
 
 
-def in_pixels(*, method: str, rounds: int, targets: str, steps: int, per_label: int, unlabelled_weight: float
+def in_pixels(*, method: str, rounds: int, targets: str, steps: int | None, per_label: int, unlabelled_weight: float
               ) -> pixel_runs.PixelRecipe:
     """What ``pixel_runs.learn`` is given; see ``run`` for the arguments."""
     def views(settings: Settings, reflect: bool) -> pixel_views.Views:
@@ -225,7 +225,8 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
         scales: in feature space, 2: each image, no text nor series, is also looked at at five sevenths of its size; 1:
             once.
         space: ``"features"``, ``"pixels"``, or ``"both"``: first the one, then from there the other.
-        steps: of gradient, for Lee's method and in pixel space; None: 1,500.
+        steps: of gradient, for Lee's method and in pixel space; None: 1,500, and 6,000 in pixel space for networks
+            from scratch.
         per_label: in pixel space, unlabelled images a labelled one in each batch; None: 3, and 8 for Lee's method.
         unlabelled_weight: in pixel space, of pseudo-labels in the end; None: 1, and 3 for Lee's method.
         resume: go on with a run that was stopped.
@@ -255,6 +256,6 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
         table, "pseudo_label", output=output, settings=settings, space=space, scales=scales, resume=resume,
         options={**own, **of_pixels, "steps": steps}, probe=linear_probe, compile_=fine_tune.compile_member,
         stage=partial(run, **own), on_features=on_features,
-        in_pixels=lambda: in_pixels(method=method, rounds=rounds, targets=targets, steps=steps or pixel_runs.STEPS,
+        in_pixels=lambda: in_pixels(method=method, rounds=rounds, targets=targets, steps=steps,
                                     per_label=per_label or PER_LABEL[method],
                                     unlabelled_weight=unlabelled_weight or FULL_WEIGHT[method]))

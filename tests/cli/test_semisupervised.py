@@ -75,7 +75,8 @@ def test_spaces_and_steps_are_those_of_the_room() -> None:
     from toolkit.semisupervised import descent, pixel_runs
 
     assert semisupervised.SPACES == pixel_runs.SPACES
-    assert semisupervised.STEPS == {"features": fix_match.STEPS, "pixels": pixel_runs.STEPS}
+    assert semisupervised.STEPS == {"features": fix_match.STEPS, "pixels": pixel_runs.STEPS,
+                                    "from scratch": pixel_runs.STEPS_FROM_SCRATCH}
     assert descent.STEPS == fix_match.STEPS
 
 

@@ -19,7 +19,8 @@ SPACES = ("features", "pixels", "both")
 _OWN = ("method", "targets", "rounds", "rule", "strong_copies", "scales", "space", "steps", "per_label",
         "unlabelled_weight", "strength", "radius", "neighbours", "shares")
 _PIXELS = "Pixel space"
-STEPS = {"features": 1000, "pixels": 1500}
+STEPS = {"features": 1000, "pixels": 1500, "from scratch": 6000}
+_IN_PIXELS = f"{STEPS['pixels']:,}; from scratch {STEPS['from scratch']:,}"
 _OF_PIXELS = ("batch_size", "optimizer", "learning_rate", "momentum", "schedule", "warm_up_ratio", "layer_decay",
               "weight_decay", "l2", "max_norm", "dropout", "label_smoothing", "class_weights", "batch_norm", "monitor",
               "patience", "time_limit", "accumulation", "precision", "crop", "colour", "rand_augment")
@@ -35,7 +36,7 @@ space = options.option("--space", family="Method", type=click.Choice(SPACES), de
                             "hour; or both, the one from where the other ends.")
 steps = options.option("--steps", family="Method", type=click.IntRange(1, 1_000_000), metavar="N",
                        help="Gradient steps of the method, and of its control.",
-                       show_default=f"{STEPS['features']:,} in feature space, {STEPS['pixels']:,} in pixel space")
+                       show_default=f"{STEPS['features']:,} in feature space, in pixel space {_IN_PIXELS}")
 reflect = options.setting("reflect", family="Method")
 
 
@@ -117,7 +118,7 @@ pseudo_label = _command(
     strong_copies, scales, space,
     options.option("--steps", family="Method", type=click.IntRange(1, 1_000_000), metavar="N",
                    help="Gradient steps of Lee's method, and of every method and control in pixel space.",
-                   show_default=f"{STEPS['pixels']:,}"),
+                   show_default=_IN_PIXELS),
     reflect, per_label(None, "3; 8 for --method lee"), unlabelled_weight(None, "1; 3 for --method lee"), in_pixels)
 
 fix_match = _command(

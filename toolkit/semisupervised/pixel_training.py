@@ -19,7 +19,8 @@ from toolkit.semisupervised import (class_shares, pixel_alarms, pixel_controls, 
 from toolkit.tables import Table
 from toolkit.training import Settings, calibration, checkpoints, devices, loop, plans, run_folders, streams
 
-STEPS, EPOCHS = 1500, 10
+STEPS, STEPS_FROM_SCRATCH, EPOCHS = 1500, 6000, 10
+RATE_FROM_SCRATCH = 0.003  # of networks with BatchNorm and of Adam: three times that of labels alone
 AVERAGE_OVER = 0.1  # of the steps: the length of the moving average of the weights
 METHOD_SHARE = 0.7  # of the time limit; the rest is the control's
 
@@ -32,7 +33,7 @@ class PixelRecipe:
         title: in words, for the report.
         model: (classifier, total_steps=, num_unlabelled=, hints=, align=) -> its ``PoolModel``.
         views: (settings, reflect) -> how the unlabelled images are shown.
-        steps: gradient steps of the method, and of its control.
+        steps: gradient steps of the method, and of its control; None: as many as is usual for the network.
         epochs: parts of the training, each followed by validation.
         loss: of the control on logits and one-hot labels; None: cross-entropy, smoothed as the settings say.
         callbacks: what they may want to know -> those of the method's training; None: it has none.
@@ -42,14 +43,19 @@ class PixelRecipe:
     title: str
     model: Callable[..., pixel_models.PoolModel]
     views: Callable[[Settings, bool], pixel_views.Views]
-    steps: int = STEPS
+    steps: int | None = None
     epochs: int = EPOCHS
     loss: keras.losses.Loss | None = None
     callbacks: Callable[[pixel_models.Start], Sequence[keras.callbacks.Callback]] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def ready(settings: Settings, num_rows: int, steps: int) -> Settings:
+def num_steps(settings: Settings) -> int:
+    """Gradient steps of a method that was not told how many: a network from scratch has its features to learn too."""
+    return STEPS_FROM_SCRATCH if settings.from_scratch else STEPS
+
+
+def ready(settings: Settings, num_rows: int, steps: int, backbone: keras.Model) -> Settings:
     """The settings with what depends on the length filled in: rates by all rows, no smoothing, a long average.
 
     Smoothed labels would hold confidence below the thresholds of the weight rules.
@@ -58,7 +64,11 @@ def ready(settings: Settings, num_rows: int, steps: int) -> Settings:
         settings: as asked for.
         num_rows: labelled and unlabelled training rows.
         steps: gradient steps.
+        backbone: the network; from scratch, one with BatchNorm learns fastest at a higher rate.
     """
+    normalised = any(isinstance(layer, keras.layers.BatchNormalization) for layer in backbone._flatten_layers())
+    if settings.learning_rate is None and settings.from_scratch and normalised and settings.optimizer != "sgd":
+        settings = dataclasses.replace(settings, learning_rate=RATE_FROM_SCRATCH)
     smoothing = settings.label_smoothing or 0.0
     return averaged(dataclasses.replace(settings.for_rows(num_rows), label_smoothing=smoothing), steps)
 
