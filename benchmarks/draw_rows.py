@@ -8,7 +8,9 @@ toolkit does the same to the labels but keeps the other rows as unlabelled ones,
     python benchmarks/draw_rows.py $TOOLKIT_DATA/cifar10_small/images.csv --train 1000 --test 1000 --output runs/choice
 
 writes runs/choice-0.csv ... of a CSV `path,label,split`: rows to train on and others to score, all of them training
-rows of the source, whose test rows are left out: for choosing defaults.
+rows of the source, whose test rows are left out: for choosing defaults. Of an .npz, with all other training rows:
+
+    python benchmarks/draw_rows.py $TOOLKIT_DATA/mnist.npz --held-out 10000 --output runs/kept      # runs/kept.npz
 """
 
 from __future__ import annotations
@@ -25,10 +27,14 @@ import pandas as pd
 @click.option("--per-class", default=100, help="Of an .npz: training rows of each class.")
 @click.option("--train", default=1000, help="Of a CSV: rows to train on.")
 @click.option("--test", default=1000, help="Of a CSV: other training rows to score.")
+@click.option("--held-out", default=0, help="Of an .npz: its last training rows, which become the test rows.")
 @click.option("--seeds", default=5)
 @click.option("--first-seed", default=0)
 @click.option("--output", required=True, help="Beginning of the names of the files.")
-def main(source: str, per_class: int, train: int, test: int, seeds: int, first_seed: int, output: str) -> None:
+def main(source: str, per_class: int, train: int, test: int, held_out: int, seeds: int, first_seed: int,
+         output: str) -> None:
+    if held_out:
+        return hold_out(source, held_out, f"{output}.npz")
     for seed in range(first_seed, first_seed + seeds):
         rng = np.random.default_rng(seed)
         if source.endswith(".npz"):
@@ -43,6 +49,12 @@ def draw_arrays(source: str, rng: np.random.Generator, per_class: int, output: s
     rows = np.sort(np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:per_class]
                                    for label in np.unique(labels)]))
     np.savez_compressed(output, x_train=images[rows], y_train=labels[rows], **test)
+
+
+def hold_out(source: str, count: int, output: str) -> None:
+    with np.load(source) as data:
+        images, labels = data["x_train"], data["y_train"]
+    np.savez(output, x_train=images[:-count], y_train=labels[:-count], x_test=images[-count:], y_test=labels[-count:])
 
 
 def draw_csv(source: Path, rng: np.random.Generator, train: int, test: int, output: str) -> None:
