@@ -97,8 +97,8 @@ def learn(table: Table, folder: run_folders.RunFolder, settings: Settings, recip
     pool, first = _pool(table, folder, settings, build, stage)
     mirrored = reflection.decide(table, None if settings.from_scratch else build(), settings.reflect)
     recipe = dataclasses.replace(recipe, steps=recipe.steps or pixel_training.num_steps(settings))
-    settings = pixel_training.ready(settings, len(table.labelled("train")) + len(pool.rows), recipe.steps,
-                                    build())
+    num_rows = len(table.labelled("train")) + len(pool.rows)
+    settings = pixel_training.ready(settings, num_rows, recipe.steps, build())
     trainer = Trainer(table, folder, settings, recipe, pool.rows, build=build, compile_=compile_, probe=probe,
                       stage=first, mirrored=mirrored, align=_alike(table, pool.rows, probe, build))
     try:
