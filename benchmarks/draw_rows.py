@@ -34,6 +34,8 @@ import pandas as pd
 def main(source: str, per_class: int, train: int, test: int, held_out: int, seeds: int, first_seed: int,
          output: str) -> None:
     if held_out:
+        if not source.endswith(".npz"):
+            raise click.UsageError("--held-out is for an .npz; of a CSV --train and --test do as much.")
         return hold_out(source, held_out, f"{output}.npz")
     for seed in range(first_seed, first_seed + seeds):
         rng = np.random.default_rng(seed)

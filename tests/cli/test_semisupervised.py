@@ -72,11 +72,11 @@ def test_options_and_defaults_are_those_of_the_recipe(name: str) -> None:
 
 def test_spaces_and_steps_are_those_of_the_room() -> None:
     from recipes import fix_match
-    from toolkit.semisupervised import descent, pixel_runs
+    from toolkit.semisupervised import descent, pixel_runs, pixel_training
 
     assert semisupervised.SPACES == pixel_runs.SPACES
-    assert semisupervised.STEPS == {"features": fix_match.STEPS, "pixels": pixel_runs.STEPS,
-                                    "from scratch": pixel_runs.STEPS_FROM_SCRATCH}
+    assert semisupervised.STEPS == {"features": fix_match.STEPS, "pixels": pixel_training.STEPS,
+                                    "from scratch": pixel_training.STEPS_FROM_SCRATCH}
     assert descent.STEPS == fix_match.STEPS
 
 

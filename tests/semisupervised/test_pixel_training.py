@@ -1,5 +1,6 @@
 """What a method in pixel space is given when nothing was said: steps and learning rate."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ SCRATCH = {"weights": "none", "image_size": 16}
 
 def ready(**changes: Any) -> Settings:
     settings = Settings(**{**SCRATCH, "backbone": "small_cnn", **changes})
-    backbone = backbones.build(settings.backbone, weights=settings.weights, image_size=settings.image_size)
-    return pixel_training.ready(settings, 5000, 100, backbone)
+    return pixel_training.ready(settings, 5000, 100, partial(
+        backbones.build, settings.backbone, weights=settings.weights, image_size=settings.image_size))
 
 
 def test_a_network_from_scratch_takes_more_steps_and_with_batch_norm_a_higher_rate() -> None:

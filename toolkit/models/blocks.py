@@ -1,4 +1,4 @@
-"""The layers of a network in groups from input to output."""
+"""The layers of a network: in groups from input to output, and those that are BatchNorm."""
 
 import re
 
@@ -29,6 +29,11 @@ def blocks(network: keras.Model) -> list[list[keras.layers.Layer]]:
     else:
         groups = _positional_groups(all_layers)
     return [group for group in groups.values() if any(layer.weights for layer in group)]
+
+
+def batch_normalisations(network: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Every BatchNorm of a network, those of nested networks too, in the order of the layers."""
+    return [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def _positional_groups(all_layers: list[keras.layers.Layer]) -> dict[str, list[keras.layers.Layer]]:

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from toolkit.models import blocks
+
 
 def synchronise(network: keras.Model, *, several: bool) -> None:
     """Lets the BatchNorm layers of a network, nested ones too, see the batch of all replicas.
@@ -20,11 +22,10 @@ def synchronise(network: keras.Model, *, several: bool) -> None:
         network: in the scope of the strategy that trains it.
         several: whether there is more than one replica.
     """
-    for layer in network._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = several
-            if several and "_moments" not in vars(layer):
-                layer._moments = partial(_moments, layer, layer._moments)
+    for layer in blocks.batch_normalisations(network):
+        layer.synchronized = several
+        if several and "_moments" not in vars(layer):
+            layer._moments = partial(_moments, layer, layer._moments)
 
 
 def _moments(layer: keras.layers.BatchNormalization, unmasked: Any, inputs: tf.Tensor, mask: tf.Tensor | None

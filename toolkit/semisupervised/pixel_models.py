@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from toolkit.models import blocks
 from toolkit.training import loop
 
 HANDOVER = 0.3  # of the steps, after which pseudo-labels of an earlier stage count no more
@@ -101,8 +102,7 @@ class PoolModel(keras.Model):
 
     def moving_averages(self) -> list[keras.Variable]:
         """Those of every BatchNorm that moves."""
-        return [average for layer in self.classifier._flatten_layers()
-                if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+        return [average for layer in blocks.batch_normalisations(self.classifier) if layer.trainable
                 for average in (layer.moving_mean, layer.moving_variance)]
 
     def in_one_pass(self, views: dict[str, Any], *, training: bool) -> dict[str, Any]:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelRecipe", "check", "learn"]
 
-STEPS, STEPS_FROM_SCRATCH = pixel_training.STEPS, pixel_training.STEPS_FROM_SCRATCH
 LABELS_ONLY = "the same network on labels only"
 PHOTO_SIZE = 96  # pixels: a sixth of the cost of 224
 SPACES = ("features", "pixels", "both")
@@ -98,7 +97,7 @@ def learn(table: Table, folder: run_folders.RunFolder, settings: Settings, recip
     mirrored = reflection.decide(table, None if settings.from_scratch else build(), settings.reflect)
     recipe = dataclasses.replace(recipe, steps=recipe.steps or pixel_training.num_steps(settings))
     num_rows = len(table.labelled("train")) + len(pool.rows)
-    settings = pixel_training.ready(settings, num_rows, recipe.steps, build())
+    settings = pixel_training.ready(settings, num_rows, recipe.steps, build)
     trainer = Trainer(table, folder, settings, recipe, pool.rows, build=build, compile_=compile_, probe=probe,
                       stage=first, mirrored=mirrored, align=_alike(table, pool.rows, probe, build))
     try:

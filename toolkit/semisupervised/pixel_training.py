@@ -13,7 +13,7 @@ import numpy as np
 
 from toolkit import inputs
 from toolkit.evaluation.baselines import LinearClassifier
-from toolkit.models import backbones, classifiers
+from toolkit.models import backbones, blocks, classifiers
 from toolkit.semisupervised import (class_shares, pixel_alarms, pixel_controls, pixel_models, pixel_stages,
                                     pixel_views)
 from toolkit.tables import Table
@@ -55,7 +55,7 @@ def num_steps(settings: Settings) -> int:
     return STEPS_FROM_SCRATCH if settings.from_scratch else STEPS
 
 
-def ready(settings: Settings, num_rows: int, steps: int, backbone: keras.Model) -> Settings:
+def ready(settings: Settings, num_rows: int, steps: int, build: Callable[[], keras.Model]) -> Settings:
     """The settings with what depends on the length filled in: rates by all rows, no smoothing, a long average.
 
     Smoothed labels would hold confidence below the thresholds of the weight rules.
@@ -64,10 +64,10 @@ def ready(settings: Settings, num_rows: int, steps: int, backbone: keras.Model) 
         settings: as asked for.
         num_rows: labelled and unlabelled training rows.
         steps: gradient steps.
-        backbone: the network; from scratch, one with BatchNorm learns fastest at a higher rate.
+        build: () -> the backbone; from scratch, one with BatchNorm learns fastest at a higher rate.
     """
-    normalised = any(isinstance(layer, keras.layers.BatchNormalization) for layer in backbone._flatten_layers())
-    if settings.learning_rate is None and settings.from_scratch and normalised and settings.optimizer != "sgd":
+    unsaid = settings.learning_rate is None and settings.optimizer != "sgd"
+    if unsaid and settings.from_scratch and blocks.batch_normalisations(build()):
         settings = dataclasses.replace(settings, learning_rate=RATE_FROM_SCRATCH)
     smoothing = settings.label_smoothing or 0.0
     return averaged(dataclasses.replace(settings.for_rows(num_rows), label_smoothing=smoothing), steps)
