@@ -1,10 +1,13 @@
 """A step of fine-tuning from files against a bare Keras `fit` on arrays, and against PyTorch, interleaved.
 
     python benchmarks/training_speed.py $TOOLKIT_DATA/ants_bees/images.csv --pairs 10 [--torch-python PYTHON]
+    python benchmarks/training_speed.py $TOOLKIT_DATA/ants_bees/images.csv --pairs 10 --devices cpu:2
 
 A: the steps of the fine_tune recipe from JPEG files: decoding, augmentation, layer-wise AdamW, frozen BatchNorm.
-B: `fit` of the same Keras network and head, all trainable, stock AdamW, on the same images decoded in memory.
-C: timm's tf_efficientnet_lite0, channels last, AdamW, on random arrays, in the Python named (which has torch and timm).
+B: `fit` of the same Keras network and head, all trainable, stock AdamW, on the same images decoded in memory, under
+   the same strategy.
+C: as B, with BatchNorm frozen as in A.
+D: timm's tf_efficientnet_lite0, channels last, AdamW, on random arrays, in the Python named (which has torch and timm).
 """
 
 from __future__ import annotations
@@ -42,13 +45,19 @@ for line in sys.stdin:
 @click.option("--pairs", default=10, help="Interleaved repetitions.")
 @click.option("--steps", default=6, help="Steps a repetition.")
 @click.option("--batch-size", default=32)
+@click.option("--devices", default="cpu", help="As of toolkit fine-tune; A, B and C run under this strategy.")
 @click.option("--torch-python", default=None, help="A Python that has torch and timm.")
 @click.option("--torch-stub", default="tests/models/goldens", help="Folder with a stub of torchvision for timm.")
-def main(table: str, pairs: int, steps: int, batch_size: int, torch_python: str | None, torch_stub: str) -> None:
+def main(table: str, pairs: int, steps: int, batch_size: int, devices: str, torch_python: str | None, torch_stub: str
+         ) -> None:
     from toolkit.tables import read_table
+    from toolkit.training.devices import strategy
 
     data = read_table(table)
-    ways = {"toolkit fine-tune step": _ours(data, batch_size, steps), "bare Keras fit": _bare(data, batch_size, steps)}
+    with strategy(devices).scope():
+        ways = {"toolkit fine-tune step": _ours(data, batch_size, steps),
+                "bare Keras fit": _bare(data, batch_size, steps, frozen=False),
+                "bare Keras fit, BatchNorm frozen": _bare(data, batch_size, steps, frozen=True)}
     if torch_python:
         ways["PyTorch, channels last"] = _torch(torch_python, torch_stub, batch_size, steps)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -68,10 +77,9 @@ def _ours(data, batch_size: int, steps: int) -> Callable[[], float]:
     """The recipe's own model, compiled by the recipe, on the recipe's own stream."""
     from recipes import fine_tune
     from toolkit.models import backbones, classifiers
-    from toolkit.training import Settings, devices, plans, streams
+    from toolkit.training import Settings, plans, streams
 
     settings = Settings(batch_size=batch_size).for_rows(len(data.labelled("train")))
-    devices.strategy("cpu")
     backbone = backbones.build(settings.backbone)
     model = classifiers.with_head(backbones.network(backbone), len(data.class_names))
     fine_tune.compile_member(model, settings, plans.Plan(steps, 100), unfreeze="probe-first", probe=None)
@@ -79,19 +87,21 @@ def _ours(data, batch_size: int, steps: int) -> Callable[[], float]:
     return lambda: _fit(model, batches, steps)
 
 
-def _bare(data, batch_size: int, steps: int) -> Callable[[], float]:
-    """What a user of plain Keras writes: everything trainable, stock AdamW, arrays in memory."""
+def _bare(data, batch_size: int, steps: int, *, frozen: bool) -> Callable[[], float]:
+    """What a user of plain Keras writes: everything trainable, or all but BatchNorm, stock AdamW, arrays in memory."""
     import keras
     import tensorflow as tf
 
     from toolkit import inputs
-    from toolkit.models import backbones, classifiers
+    from toolkit.models import backbones, blocks, classifiers
 
     backbone = backbones.build("efficientnet_lite0")
     rows = data.labelled("train")
     images = np.concatenate([batch.numpy() for batch in inputs.evaluation_batches(
         data, rows, preprocessing=backbones.preprocessing(backbone), batch_size=batch_size)])
     model = classifiers.with_head(backbones.network(backbone), len(data.class_names))
+    for layer in blocks.batch_normalisations(model):
+        layer.trainable = not frozen
     model.compile(keras.optimizers.AdamW(1e-4), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     batches = tf.data.Dataset.from_tensor_slices((images, data.labels[rows])).repeat().batch(batch_size).prefetch(2)
     return lambda: _fit(model, batches, steps)

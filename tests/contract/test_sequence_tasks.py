@@ -131,6 +131,73 @@ def test_a_language_model_writes_text(runs: dict[str, Path]) -> None:
     assert text == generation.generate(found, prompt="the ", length=12, seed=1)
 
 
+REPLICAS = "--units 8 --embedding 8 --network-dropout 0 --epochs 2 --batch-size 16 --optimizer sgd --learning-rate 0.05"
+OWN = {"forecast": "--horizon 2 --season 12", "tag": "", "language-model": "", "classify": "--pretrain-epochs 2"}
+
+
+def command(task: str, folder: Path, output: Path, devices: str) -> list[str]:
+    """`toolkit train-lstm` for a task, without what is random in each replica."""
+    return ["train-lstm", str(folder / f"{task}.csv"), "--task", task, *REPLICAS.split(), *OWN[task].split(),
+            "--devices", devices, "--output", str(output)]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of each task; classes are those of the tagged sentences."""
+    folder = tmp_path_factory.mktemp("tables")
+    rows = [[text, "ab"["firm" in tags], split] for text, tags, split in lines("tag")[1:-1]]
+    write(folder / "classify.csv", [["text", "label", "split"], *rows])
+    for task in tasks.TASKS:
+        write(folder / f"{task}.csv", lines(task))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def on_two_replicas(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of each task on two devices, made in a process of its own."""
+    folder = tmp_path_factory.mktemp("replicas")
+    commands = [command(task, tables, folder / task, "cpu:2") for task in OWN]
+    code = f"from toolkit.cli import main\nfor words in {commands!r}: main(words, standalone_mode=False)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def on_one_device(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of each task on one device."""
+    folder = tmp_path_factory.mktemp("alone")
+    for task in OWN:
+        done = CliRunner().invoke(main, command(task, tables, folder / task, "cpu"))
+        assert done.exit_code == 0, done.output
+    return folder
+
+
+def same_training(first: Path, second: Path) -> None:
+    models = [keras.models.load_model(path / "model.keras", compile=False) for path in (first, second)]
+    for one, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-5)
+    losses = [[float(row["loss"] or 0) for row in csv.DictReader((path / "history.csv").read_text().splitlines())]
+              for path in (first, second)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("task", OWN)
+def test_two_replicas_take_the_steps_of_one(on_two_replicas: Path, on_one_device: Path, task: str) -> None:
+    same_training(on_one_device / task, on_two_replicas / task)
+
+
+@pytest.mark.contract
+@pytest.mark.slow
+@pytest.mark.parametrize("task", OWN)
+def test_two_workers_take_the_steps_of_one(tables: Path, on_one_device: Path, task: str, tmp_path: Path
+                                           ) -> None:
+    words = command(task, tables, tmp_path / "run", "cpu")
+    subprocess.run([sys.executable, "-m", "toolkit", "launch", "--workers", "2", "--", *words], check=True,
+                   capture_output=True)
+    same_training(on_one_device / task, tmp_path / "run")
+
+
 class Stop(Exception):
     """What ends a run in the middle here."""
 

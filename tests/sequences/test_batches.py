@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from toolkit.inputs import shares
 from toolkit.sequences import batches
 
 
@@ -36,12 +37,23 @@ def test_a_stream_goes_on_where_another_stopped() -> None:
             np.testing.assert_array_equal(one, other)
 
 
-def test_weights_are_zero_at_padding_only() -> None:
+def test_weights_are_zero_at_padding_and_their_mean_is_one() -> None:
     inputs = rows(9)
     tokens, targets, weights = next(batches.training(inputs, inputs, batch_size=3, seed=0)(0).as_numpy_iterator())
-    np.testing.assert_array_equal(weights, (tokens > 0).astype(np.float32))
+    np.testing.assert_allclose(weights, (tokens > 0) * tokens.size / (tokens > 0).sum(), rtol=1e-6)
     np.testing.assert_array_equal(tokens, targets)
     assert tokens.shape[1] % batches.MULTIPLE == 0
+
+
+def test_the_parts_of_several_processes_are_the_batch() -> None:
+    """Padded and weighted as the whole is, so that the means of the parts add up to its mean over known steps."""
+    inputs, parts = rows(9), []
+    stream = batches.training(inputs, inputs, batch_size=4, seed=0)
+    for index in (0, 1):
+        with shares.reading(index, 2):
+            parts.append(next(stream(3).as_numpy_iterator()))
+    for whole, *halves in zip(next(stream(3).as_numpy_iterator()), *parts, strict=True):
+        np.testing.assert_array_equal(whole, np.concatenate(halves))
 
 
 def test_evaluation_gives_every_row_once() -> None:

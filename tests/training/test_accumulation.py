@@ -55,30 +55,6 @@ def test_a_batch_that_cannot_be_divided_is_refused():
         trained(3)
 
 
-def of_any_length(first_step: int) -> tf.data.Dataset:
-    """Rows of steps, of which only some count."""
-    random = np.random.default_rng(0)
-    steps, targets = random.normal(size=(ROWS, 5, WIDTH)).astype(np.float32), random.integers(0, CLASSES, (ROWS, 5))
-    weights = (random.random((ROWS, 5)) < 0.5).astype(np.float32)
-    batches = tf.data.Dataset.from_tensor_slices((steps, targets, weights)).repeat().batch(BATCH, drop_remainder=True)
-    unknown = tf.TensorSpec((BATCH, None, WIDTH)), tf.TensorSpec((BATCH, None), tf.int64), tf.TensorSpec((BATCH, None))
-    return tf.data.Dataset.from_generator(lambda: iter(batches.skip(first_step)), output_signature=unknown)
-
-
-def test_parts_of_rows_of_any_length_count_by_their_weight():
-    found = []
-    for parts in (1, 4):
-        keras.utils.set_random_seed(1)
-        steps = keras.Input((None, WIDTH))
-        model = keras.Model(steps, keras.layers.Dense(CLASSES)(steps))
-        model.compile(optimizer=keras.optimizers.SGD(0.1), loss=keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, reduction="mean_with_sample_weight"))
-        history = loop.fit(model, of_any_length, Plan(6, 1, from_start=False, parts=parts))
-        found.append([*(weight.numpy() for weight in model.weights), history[0]["loss"]])
-    for got, expected in zip(*found, strict=True):
-        np.testing.assert_allclose(got, expected, atol=1e-5)
-
-
 class Small(keras.layers.Layer):
     """Has memory for so many rows."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 import os
@@ -78,7 +77,6 @@ def _train(network: str, values: dict[str, Any]) -> None:
     from toolkit.sequences import reports, tasks
     from toolkit.training import devices
 
-    settings = dataclasses.replace(settings, devices=devices.alone(settings.devices))
     devices.strategy(settings.devices)
     table = tasks.read(task, values["table"], {**values, **own})
     of_task = {name: own[name] for name in ("horizon", "lags", "season")} if task == "forecast" else {}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from toolkit.inputs import buckets
+from toolkit.inputs import buckets, shares
 
 MULTIPLE = 8  # lengths are rounded up to it, so that few graphs and buffers are needed
 
@@ -34,7 +35,34 @@ def padded(rows: Rows) -> np.ndarray:
 
 
 def training(inputs: Rows, targets: Rows, *, batch_size: int, seed: int) -> Callable[[int], tf.data.Dataset]:
-    """First step -> endless batches (inputs (B, T), targets (B, T), weights (B, T): 0 at padding).
+    """First step -> endless batches of ``evenly`` weighted steps (inputs (B, T), targets (B, T), weights (B, T)).
+
+    Args:
+        inputs: n rows of token numbers from 1.
+        targets: n rows of class numbers, as long.
+        batch_size: rows a step.
+        seed: of the order.
+    """
+    whole = padded_batches(inputs, targets, batch_size=batch_size, seed=seed)
+    return lambda first_step: whole(first_step).map(evenly)
+
+
+def evenly(inputs: Any, targets: tf.Tensor, known: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
+    """This process's part of a batch, its weights such that the mean over all places is that over the known ones.
+
+    Divided among replicas, workers or parts of a step, their means still add up to that of the whole batch.
+
+    Args:
+        inputs: (B, ...), in any structure.
+        targets: (B, K).
+        known: (B, K) float32, 1 where a place counts, else 0.
+    """
+    weights = known * tf.cast(tf.size(known), tf.float32) / tf.reduce_sum(known)
+    return shares.of_batch((inputs, targets, weights))
+
+
+def padded_batches(inputs: Rows, targets: Rows, *, batch_size: int, seed: int) -> Callable[[int], tf.data.Dataset]:
+    """First step -> endless batches (inputs (B, T), targets (B, T), known (B, T): 0 at padding) of all processes.
 
     Args:
         inputs: n rows of token numbers from 1.
@@ -43,7 +71,6 @@ def training(inputs: Rows, targets: Rows, *, batch_size: int, seed: int) -> Call
         seed: of the order.
     """
     lengths = np.array([len(row) for row in inputs])
-
     order = buckets.Order(lengths, batch_size, seed)
 
     def stream(first_step: int) -> Iterator[tuple[np.ndarray, ...]]:

@@ -30,7 +30,7 @@ import tensorflow as tf
 
 from toolkit import ToolkitError
 from toolkit.evaluation.report import files
-from toolkit.inputs import buckets
+from toolkit.inputs import buckets, shares
 from toolkit.models import classifiers
 from toolkit.sequences import forecast_baselines, forecast_pictures, forecast_scores, reports, step_networks
 from toolkit.sequences import windows as windows_
@@ -128,8 +128,9 @@ def stream(train: Windows, batch_size: int, seed: int) -> Callable[[int], tf.dat
             yield known[rows], wanted[rows]
 
     signature = tuple(tf.TensorSpec((batch_size, *values.shape[1:]), tf.float32) for values in (known, wanted))
-    return lambda first_step: tf.data.Dataset.from_generator(lambda: batch_after_batch(int(first_step)),
-                                                             output_signature=signature).prefetch(2)
+    return lambda first_step: tf.data.Dataset.from_generator(
+        lambda: batch_after_batch(int(first_step)),
+        output_signature=signature).map(lambda *batch: shares.of_batch(batch)).prefetch(2)
 
 
 # ---- The run ------------------------------------------------------------------------------------------------------

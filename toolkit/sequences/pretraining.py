@@ -32,7 +32,7 @@ from toolkit import ToolkitError, atomic_files
 from toolkit.inputs import sequences
 from toolkit.models import backbones, vocabularies
 from toolkit.models.sequence_layers import positions
-from toolkit.sequences import batches
+from toolkit.sequences import batches, step_networks
 from toolkit.tables import Table
 from toolkit.training import Settings, devices, loop, optimizers, plans, run_folders, workers
 
@@ -64,16 +64,15 @@ def pretrain(table: Table, build: Callable[[], keras.Model], settings: Settings,
     if table.kind != "text":
         raise ToolkitError(f"--pretrain-epochs learns the language of texts, and the rows of {table.source} are of "
                            f"kind {table.kind}: leave it out.")
-    if workers.this().count > 1 or devices.strategy(settings.devices).num_replicas_in_sync > 1:
-        raise ToolkitError("--pretrain-epochs trains on one device: leave it out, or use --devices gpu:0 or cpu.")
-    path, facts = folder.path / FILE, folder.path / FACTS
-    if not path.exists():
+    path, facts = folder.shared / FILE, folder.shared / FACTS
+    if not workers.of_chief(path.exists()):
         backbone, history, objective = _train(table, build, settings, folder.checkpoints / "pretraining", epochs)
         losses = {"first_loss": history[0]["loss"], "last_loss": history[-1]["loss"]}
-        with atomic_files.in_place_of(facts) as temporary:
+        with atomic_files.in_place_of(folder.path / FACTS) as temporary:
             temporary.write_text(json.dumps({"epochs": epochs, "objective": objective, **losses}))
-        with atomic_files.in_place_of(path) as temporary:
+        with atomic_files.in_place_of(folder.path / FILE) as temporary:
             backbone.save(temporary)
+    workers.wait()  # for the chief's file
     return dataclasses.replace(settings, weights=str(path.absolute())), json.loads(facts.read_text())
 
 
@@ -87,8 +86,7 @@ def _train(table: Table, build: Callable[[], keras.Model], settings: Settings, c
         plan = plans.Plan(math.ceil(len(texts) / settings.batch_size), epochs, settings.seed, checkpoints,
                           "pretraining", keep="last", from_start=False, parts=settings.accumulation)
         model.compile(optimizer=optimizers.build(settings, total_steps=plan.total_steps),
-                      loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True,
-                                                                      reduction="mean_with_sample_weight"))
+                      loss=step_networks.LOSS)
     history = loop.fit(model, stream(texts, model.output_shape[-1], settings, causal=causal), plan)
     return backbone, history, "next token" if causal else "hidden tokens"
 
@@ -138,7 +136,9 @@ def rows_of(table: Table, preprocessing: "backbones.TextPreprocessing") -> list[
 
 def stream(rows: list[np.ndarray], num_tokens: int, settings: Settings, *, causal: bool
            ) -> Callable[[int], tf.data.Dataset]:
-    """First step -> endless batches ((tokens (B, T), places (B, K)), targets (B, K), weights (B, K): 0 for no place).
+    """First step -> endless batches ((tokens (B, T), places (B, K)), targets (B, K), weights (B, K)).
+
+    The weights are those of ``batches.evenly``, 0 for no place.
 
     Args:
         rows: token numbers.
@@ -147,15 +147,15 @@ def stream(rows: list[np.ndarray], num_tokens: int, settings: Settings, *, causa
         causal: predict the next token at some places; else those that stood there, hidden.
     """
     shown, wanted = ([row[:-1] for row in rows], [row[1:] for row in rows]) if causal else (rows, rows)
-    plain = batches.training(shown, wanted, batch_size=settings.batch_size, seed=settings.seed)
+    plain = batches.padded_batches(shown, wanted, batch_size=settings.batch_size, seed=settings.seed)
 
     def task(step: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[Any, tf.Tensor, tf.Tensor]:
         tokens, targets, real = batch
         seed = tf.stack([tf.constant(settings.seed, tf.int64), step])
-        places, weights = some_places(real, NEXT_SHARE if causal else HIDDEN_SHARE, seed=seed)
+        places, known = some_places(real, NEXT_SHARE if causal else HIDDEN_SHARE, seed=seed)
         if not causal:
-            tokens = hidden(tokens, places, weights, seed=seed, num_tokens=num_tokens)
-        return (tokens, places), tf.gather(targets, places, batch_dims=1), weights
+            tokens = hidden(tokens, places, known, seed=seed, num_tokens=num_tokens)
+        return batches.evenly((tokens, places), tf.gather(targets, places, batch_dims=1), known)
 
     return lambda first_step: plain(first_step).enumerate(start=first_step).map(task, num_parallel_calls=1)
 

@@ -21,14 +21,14 @@ from toolkit.models.sequence_layers import token_mask
 from toolkit.models.transformer import transformer
 from toolkit.sequences import batches
 from toolkit.sequences.batches import Rows
-from toolkit.training import Settings, checkpoints, devices, loop, optimizers, plans, workers
+from toolkit.training import Settings, checkpoints, devices, loop, optimizers, plans
 from toolkit.training.progress import say
 
 NETWORKS = ("lstm", "transformer")
 GRAPH_OPTIONS = {"lstm": ("cell", "units", "num_layers", "dropout"),
                  "transformer": ("units", "num_layers", "heads", "dropout")}
 _NUMBERS = tf.TensorSpec((None, None), tf.int32)  # of tokens, (B, T)
-LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 OF_CLASSIFIERS = ("find_learning_rate", "layer_decay", "dropout", "label_smoothing", "interpolation", "class_weights",
                   "mixup", "members", "test_views", "time_limit", "precision")
 ROWS_AT_ONCE = 64
@@ -139,11 +139,8 @@ def refuse_settings(settings: Settings) -> None:
     """Refuses what only a classifier is trained with, rather than to leave it unheard.
 
     Raises:
-        ToolkitError: for several devices, and for the first such setting that is not at its default.
+        ToolkitError: for the first such setting that is not at its default.
     """
-    if workers.this().count > 1 or devices.strategy(settings.devices).num_replicas_in_sync > 1:
-        raise ToolkitError("Several devices or workers train classifiers; this task takes one device: use --devices "
-                           "gpu:0 or cpu.")
     for name in OF_CLASSIFIERS:
         if getattr(settings, name) != getattr(Settings(), name):
             raise ToolkitError(f"--{name.replace('_', '-')} is for --task classify: leave it out"

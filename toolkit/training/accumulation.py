@@ -2,7 +2,7 @@ r"""Steps that add up the gradients of parts of a batch, for batches that do not
 
 .. math:: g = \frac1k \sum_{i=1}^{k} \nabla L(B_i), \qquad B = B_1 \cup \dots \cup B_k
 
-is the gradient of the whole batch, for losses that are means over rows; where they are means by weight, so is this sum.
+is the gradient of the whole batch, for losses that are means over rows.
 A BatchNorm that moves sees the parts.
 """
 
@@ -53,21 +53,14 @@ def _step(model: keras.Model, data: Any, parts: int) -> dict[str, Any]:
         raise ToolkitError(f"A batch of {rows} rows on each device cannot be divided into {parts} equal parts: choose "
                            f"another --batch-size, a smaller --image-size or another --accumulation.")
     size, variables, sums = rows // parts, model.trainable_variables, []
-    whole = tf.reduce_sum(keras.utils.unpack_x_y_sample_weight(data)[2]) if _by_weight(model) else None
     for number in range(parts):
         with tf.control_dependencies(sums):  # one part after another, so that one at a time is in memory
             x, y, weights = keras.utils.unpack_x_y_sample_weight(
                 tf.nest.map_structure(lambda value, first=number * size: value[first:first + size], data))
-            share = 1 / parts if whole is None else tf.reduce_sum(weights) / whole
-            gradients = _gradients(model, x, y, weights, variables, share * rows)
-            sums = [share * gradient + total for gradient, total in zip(gradients, sums or [0.0] * len(gradients))]
+            gradients = _gradients(model, x, y, weights, variables, size)
+            sums = [gradient / parts + total for gradient, total in zip(gradients, sums or [0.0] * len(gradients))]
     model.optimizer.apply_gradients(zip(sums, variables, strict=True))
     return model.get_metrics_result()
-
-
-def _by_weight(model: keras.Model) -> bool:
-    """Whether the loss divides by the weights of its rows, not by their number: then parts count by their weight."""
-    return getattr(model.loss, "reduction", None) == "mean_with_sample_weight"
 
 
 def _gradients(model: keras.Model, x: Any, y: Any, weights: Any, variables: list, rows: Any) -> list[tf.Tensor]:

@@ -49,15 +49,6 @@ def strategy(devices: str = "auto") -> "tf.distribute.Strategy":
     return made
 
 
-def alone(devices: str) -> str:
-    """The words for one device where they leave it open: "auto" is the first GPU, else the CPU."""
-    import tensorflow as tf
-
-    if devices != "auto":
-        return devices
-    return "gpu:0" if tf.config.list_physical_devices("GPU") else "cpu"
-
-
 def made() -> "tf.distribute.Strategy":
     """The strategy of this process, which ``strategy`` has made."""
     return _made[0][1]

@@ -31,7 +31,8 @@ class RunFolder:
     """An open run folder; use ``begin``.
 
     Attributes:
-        path: the folder to write into.
+        path: the folder to write into; what a worker writes that is not the chief is thrown away.
+        shared: the folder of the run, from which every worker may read.
         params: what ``params.json`` says.
         finished: whether the run was already complete; its ``report`` can be read.
         new: whether the run begins now. A run that is refused before it has made anything leaves no folder behind.
@@ -39,27 +40,27 @@ class RunFolder:
 
     def __init__(self, path: Path, params: dict[str, Any], *, new: bool, shared: Path | None = None) -> None:
         self.path, self.params, self.new = path, params, new
-        self._shared = shared or path  # the chief's
+        self.shared = shared or path
         self._lock = None
 
     @property
     def finished(self) -> bool:
         """Whether the report is there."""
-        return (self._shared / "report.json").is_file()
+        return (self.shared / "report.json").is_file()
 
     @property
     def report(self) -> dict[str, Any]:
         """The report of a finished run."""
-        return json.loads((self._shared / "report.json").read_text(encoding="utf-8"))
+        return json.loads((self.shared / "report.json").read_text(encoding="utf-8"))
 
     @property
     def checkpoints(self) -> Path:
         """Where the checkpoints of an unfinished run lie."""
-        return self._shared / "checkpoints"
+        return self.shared / "checkpoints"
 
     def close(self) -> None:
         """Removes what only an unfinished run needs and releases the folder."""
-        if self._shared != self.path:
+        if self.shared != self.path:
             shutil.rmtree(self.path, ignore_errors=True)
             return
         if self.finished:
