@@ -3,7 +3,9 @@
 import itertools
 
 import numpy as np
+import pytest
 
+from toolkit import ToolkitError
 from toolkit.inputs import shares
 from toolkit.sequences import batches
 
@@ -54,6 +56,11 @@ def test_the_parts_of_several_processes_are_the_batch() -> None:
             parts.append(next(stream(3).as_numpy_iterator()))
     for whole, *halves in zip(next(stream(3).as_numpy_iterator()), *parts, strict=True):
         np.testing.assert_array_equal(whole, np.concatenate(halves))
+
+
+def test_a_batch_that_processes_cannot_share_is_refused_in_words() -> None:
+    with shares.reading(0, 2), pytest.raises(ToolkitError, match="5 rows cannot be divided among 2 workers"):
+        batches.training(rows(9), rows(9), batch_size=5, seed=0)(0)
 
 
 def test_evaluation_gives_every_row_once() -> None:

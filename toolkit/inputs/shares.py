@@ -71,10 +71,17 @@ def among(count: int, batches: tf.data.Dataset) -> tf.data.Dataset:
         >>> [part.numpy().tolist() for part in among(2, tf.data.Dataset.range(8).batch(4, drop_remainder=True))]
         [[0, 1], [2, 3], [4, 5], [6, 7]]
     """
-    if count == 1:
-        return batches
+    return batches if count == 1 else batches.rebatch(rows_a_device(batches, count), drop_remainder=True)
+
+
+def rows_a_device(batches: tf.data.Dataset, count: int) -> int:
+    """B / count, of batches (B, ...) in any structure for ``count`` devices of this process.
+
+    Raises:
+        ToolkitError: if the parts are not equal.
+    """
     own = tf.nest.flatten(batches.element_spec)[0].shape[0]
     if own % count:
-        raise ToolkitError(f"The {own} rows that a worker has of each batch cannot be divided among its {count} "
+        raise ToolkitError(f"The {own} rows that a process has of each batch cannot be divided among its {count} "
                            f"devices: choose another --batch-size.")
-    return batches.rebatch(own // count, drop_remainder=True)
+    return own // count

@@ -71,18 +71,37 @@ def padded_batches(inputs: Rows, targets: Rows, *, batch_size: int, seed: int) -
         seed: of the order.
     """
     lengths = np.array([len(row) for row in inputs])
-    order = buckets.Order(lengths, batch_size, seed)
 
-    def stream(first_step: int) -> Iterator[tuple[np.ndarray, ...]]:
-        for step in itertools.count(first_step):
-            rows = [row for _, row in order.batch(step)]
-            tokens = padded([inputs[i] for i in rows])
-            yield (tokens.astype(np.int32), padded([targets[i] for i in rows]).astype(np.int32),
-                   (np.arange(tokens.shape[1]) < lengths[rows][:, None]).astype(np.float32))
+    def batch(rows: list[int]) -> tuple[np.ndarray, ...]:
+        tokens = padded([inputs[i] for i in rows])
+        return (tokens.astype(np.int32), padded([targets[i] for i in rows]).astype(np.int32),
+                (np.arange(tokens.shape[1]) < lengths[rows][:, None]).astype(np.float32))
 
     signature = tuple(tf.TensorSpec((batch_size, None), kind) for kind in (tf.int32, tf.int32, tf.float32))
-    return lambda first_step: tf.data.Dataset.from_generator(
-        lambda: stream(int(first_step)), output_signature=signature).prefetch(2)
+    return endless(batch, buckets.Order(lengths, batch_size, seed), signature)
+
+
+def endless(batch: Callable[[list[int]], tuple[np.ndarray, ...]], order: buckets.Order,
+            signature: tuple[tf.TensorSpec, ...]) -> Callable[[int], tf.data.Dataset]:
+    """First step -> endless batches, those of all processes.
+
+    Args:
+        batch: positions of rows -> its arrays.
+        order: which rows a batch holds.
+        signature: of the arrays, (B, ...) each.
+
+    Raises:
+        ToolkitError: by what it gives, if several processes cannot have equal parts of a batch.
+    """
+    def stream(first_step: int) -> Iterator[tuple[np.ndarray, ...]]:
+        for step in itertools.count(first_step):
+            yield batch([row for _, row in order.batch(step)])
+
+    def begun(first_step: int) -> tf.data.Dataset:
+        shares.size(signature[0].shape[0])  # here an error is one sentence
+        return tf.data.Dataset.from_generator(lambda: stream(int(first_step)), output_signature=signature).prefetch(2)
+
+    return begun
 
 
 def evaluation(inputs: Rows, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

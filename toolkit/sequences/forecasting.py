@@ -18,7 +18,6 @@ References:
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +31,8 @@ from toolkit import ToolkitError
 from toolkit.evaluation.report import files
 from toolkit.inputs import buckets, shares
 from toolkit.models import classifiers
-from toolkit.sequences import forecast_baselines, forecast_pictures, forecast_scores, reports, step_networks
+from toolkit.sequences import (batches, forecast_baselines, forecast_pictures, forecast_scores, reports,
+                               step_networks)
 from toolkit.sequences import windows as windows_
 from toolkit.sequences.forecast_baselines import LinearAutoregression
 from toolkit.sequences.windows import Cut, Windows
@@ -122,15 +122,9 @@ def stream(train: Windows, batch_size: int, seed: int) -> Callable[[int], tf.dat
     known, wanted = train.known.astype(np.float32), train.wanted.astype(np.float32)[..., None]
     order = buckets.Order(np.zeros(len(train)), batch_size, seed, window_batches=1)
 
-    def batch_after_batch(first_step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for step in itertools.count(first_step):
-            rows = [row for _, row in order.batch(step)]
-            yield known[rows], wanted[rows]
-
     signature = tuple(tf.TensorSpec((batch_size, *values.shape[1:]), tf.float32) for values in (known, wanted))
-    return lambda first_step: tf.data.Dataset.from_generator(
-        lambda: batch_after_batch(int(first_step)),
-        output_signature=signature).map(lambda *batch: shares.of_batch(batch)).prefetch(2)
+    whole = batches.endless(lambda rows: (known[rows], wanted[rows]), order, signature)
+    return lambda first_step: whole(first_step).map(lambda *batch: shares.of_batch(batch))
 
 
 # ---- The run ------------------------------------------------------------------------------------------------------

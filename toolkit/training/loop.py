@@ -129,9 +129,15 @@ def distributed(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"],
         model: compiled under the strategy.
         batches: first step -> infinite dataset.
         first_step: number of the first batch.
+
+    Raises:
+        ToolkitError: if the devices cannot have equal parts of a batch.
     """
     if workers.this().count == 1:
-        return batches(first_step)
+        found, devices = batches(first_step), model.distribute_strategy.num_replicas_in_sync
+        if devices > 1:
+            shares.rows_a_device(found, devices)  # or an error
+        return found
 
     def part(context: "tf.distribute.InputContext") -> "tf.data.Dataset":
         with shares.reading(context.input_pipeline_id, context.num_input_pipelines):
