@@ -10,6 +10,10 @@ and the result is the moving average of the weights. In feature space W is one l
 image, so that its gradient is written out: x' (p - t). In pixel space the whole network learns from fresh draws, and
 AdamW decays its weights. The batches of a step are a function of (seed, step).
 
+The usual rule is AdaMatch, which brings the pseudo-labels in line with the classes' shares among the labels, unless the
+pool is seen to have others. A network from scratch sees nothing when it begins: there it is FlexMatch, which takes no
+shares for granted.
+
 References:
     Sohn et al. 2020, https://arxiv.org/abs/2001.07685; the rules: see ``toolkit.semisupervised.weight_rules``
 """
@@ -34,6 +38,7 @@ from toolkit.tables import Table
 from toolkit.training import Settings
 
 STEPS = 1000
+RULE, RULE_FROM_SCRATCH = "adamatch", "flexmatch"
 LABELLED_BATCH, UNLABELLED_BATCH = 64, 448  # the paper's
 RATE, MOMENTUM = 0.3, 0.9
 AVERAGE_OVER = 0.1  # of the steps: the length of the moving averages
@@ -209,7 +214,7 @@ def in_pixels(*, rule: str, steps: int | None, unlabelled_weight: float, per_lab
         steps=steps, facts={"rule": rule, "unlabelled_weight": unlabelled_weight, "strength": strength})
 
 
-def run(table: Table, *, output: str | Path, settings: Settings = Settings(), rule: str = "adamatch",
+def run(table: Table, *, output: str | Path, settings: Settings = Settings(), rule: str | None = None,
         steps: int | None = None, strong_copies: int = 2, scales: int = 2, space: str = "features",
         per_label: int = 3, unlabelled_weight: float = 1.0, strength: float = 1.0, resume: bool = False
         ) -> dict[str, Any]:
@@ -220,7 +225,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), ru
         output: the new run folder.
         settings: in feature space, backbone, weights, image_size, reflect, seed and devices are used; in pixel space
             all that says how a network is trained, but epochs, layer-wise freezing, interpolation and members.
-        rule: one of ``weight_rules.RULES``.
+        rule: one of ``weight_rules.RULES``; None: AdaMatch, or FlexMatch where a network is trained from scratch.
         steps: of gradient, for the method and for its control; None: 1,000 in feature space, 1,500 in
             pixel space, 6,000 there for networks from scratch.
         strong_copies: in feature space, strongly changed copies of each row; 0: the weak copy stands for them.
@@ -238,6 +243,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), ru
     Raises:
         ToolkitError: if the folder, the backbone, the weights or the options cannot be used.
     """
+    rule = rule or (RULE_FROM_SCRATCH if space == "pixels" and settings.from_scratch else RULE)
     if rule not in weight_rules.RULES:
         raise ToolkitError(f"rule is {rule!r}; it must be one of {', '.join(weight_rules.RULES)}.")
     own = {"rule": rule, "strong_copies": strong_copies}

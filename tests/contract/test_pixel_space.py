@@ -25,7 +25,7 @@ pytestmark = pytest.mark.contract
 SETTINGS = Settings(backbone="mlp", weights="none", image_size=16, batch_size=8, dropout=0.2, reflect="no",
                     devices="cpu", backbone_options={"hidden": (8,)})
 METHODS: dict[str, Callable[..., dict[str, Any]]] = {
-    "fix_match": partial(fix_match.run, rule="flexmatch", steps=12, per_label=1),
+    "fix_match": partial(fix_match.run, steps=12, per_label=1),
     "rounds": partial(pseudo_label.run, rounds=3, steps=12, per_label=1),
     "lee": partial(pseudo_label.run, method="lee", steps=12, per_label=1),
     "mean_teacher": partial(mean_teacher.run, steps=12, per_label=1),
@@ -165,9 +165,10 @@ def test_foreign_rows_are_set_aside(table: Table, earlier: str, tmp_path: Path,
         rows = set(pd.read_csv(tmp_path / space / "pseudo_labels.csv")["row"])
         own = report["unlabelled"]
         assert rows.isdisjoint(table.rows[table.unlabelled()[:3]]) and len(rows) == own["rows"] == 9
-        assert own["set_aside"] == 3 and report["training"]["pool"] == 9
+        assert own["set_aside"] == 3 and report["training"]["pool"] == 9 and report["training"]["rule"] == "adamatch"
         assert sum("are set aside" in note for note in report["notes"]) == 1
     report = run("fix_match", table, tmp_path / "scratch")
+    assert report["training"]["rule"] == "flexmatch"  # which takes no shares of the classes for granted
     assert report["unlabelled"]["rows"] == 12 and any("were not looked for" in note for note in report["notes"])
 
 

@@ -124,7 +124,8 @@ pseudo_label = _command(
 fix_match = _command(
     "fix-match", "Teach strong views what weak views are taken for.",
     "Learn from unlabelled rows that strongly changed ones mean what weakly changed ones do.",
-    options.option("--rule", family="Method", type=click.Choice(RULES), default=RULES[0],
+    options.option("--rule", family="Method", type=click.Choice(RULES),
+                   show_default="adamatch; in pixel space from scratch flexmatch",
                    help="How the weak view of an unlabelled image becomes a target and a weight."),
     strong_copies, scales, space, steps, reflect, per_label(3), unlabelled_weight(1.0),
     options.option("--strength", family=_PIXELS, type=click.FloatRange(0, 2), metavar="X", default=1.0,
