@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from toolkit import ToolkitError
+from toolkit.sequences.batches import evenly
 from toolkit.training import accumulation, loop
 from toolkit.training.plans import Plan
 
@@ -53,6 +54,30 @@ def test_parts_of_a_batch_train_as_the_batch_does(whole, parts):
 def test_a_batch_that_cannot_be_divided_is_refused():
     with pytest.raises(ToolkitError, match="8 rows on each device cannot be divided into 3 equal parts"):
         trained(3)
+
+
+def of_any_length(first_step: int) -> tf.data.Dataset:
+    """Rows of steps, of which only some count."""
+    random = np.random.default_rng(0)
+    steps, targets = random.normal(size=(ROWS, 5, WIDTH)).astype(np.float32), random.integers(0, CLASSES, (ROWS, 5))
+    weights = (random.random((ROWS, 5)) < 0.5).astype(np.float32)
+    batches = tf.data.Dataset.from_tensor_slices((steps, targets, weights)).repeat().batch(BATCH, drop_remainder=True)
+    unknown = tf.TensorSpec((BATCH, None, WIDTH)), tf.TensorSpec((BATCH, None), tf.int64), tf.TensorSpec((BATCH, None))
+    return tf.data.Dataset.from_generator(lambda: iter(batches.skip(first_step)), output_signature=unknown).map(evenly)
+
+
+def test_parts_of_rows_of_any_length_add_up_to_the_mean_over_known_steps():
+    found = []
+    for parts in (1, 4):
+        keras.utils.set_random_seed(1)
+        steps = keras.Input((None, WIDTH))
+        model = keras.Model(steps, keras.layers.Dense(CLASSES)(steps))
+        model.compile(optimizer=keras.optimizers.SGD(0.1), loss=keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True))
+        history = loop.fit(model, of_any_length, Plan(6, 1, from_start=False, parts=parts))
+        found.append([*(weight.numpy() for weight in model.weights), history[0]["loss"]])
+    for got, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
 class Small(keras.layers.Layer):
