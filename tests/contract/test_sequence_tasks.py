@@ -142,14 +142,10 @@ def command(task: str, folder: Path, output: Path, devices: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of each task; classes are those of the tagged sentences."""
-    folder = tmp_path_factory.mktemp("tables")
+def tables(runs: dict[str, Path]) -> Path:
+    """The folder with a table of each task; classes are those of the tagged sentences."""
     rows = [[text, "ab"["firm" in tags], split] for text, tags, split in lines("tag")[1:-1]]
-    write(folder / "classify.csv", [["text", "label", "split"], *rows])
-    for task in tasks.TASKS:
-        write(folder / f"{task}.csv", lines(task))
-    return folder
+    return Path(write(runs["tag"].parent / "classify.csv", [["text", "label", "split"], *rows])).parent
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +186,7 @@ def test_two_replicas_take_the_steps_of_one(on_two_replicas: Path, on_one_device
 @pytest.mark.contract
 @pytest.mark.slow
 @pytest.mark.parametrize("task", OWN)
-def test_two_workers_take_the_steps_of_one(tables: Path, on_one_device: Path, task: str, tmp_path: Path
-                                           ) -> None:
+def test_two_workers_take_the_steps_of_one(tables: Path, on_one_device: Path, task: str, tmp_path: Path) -> None:
     words = command(task, tables, tmp_path / "run", "cpu")
     subprocess.run([sys.executable, "-m", "toolkit", "launch", "--workers", "2", "--", *words], check=True,
                    capture_output=True)

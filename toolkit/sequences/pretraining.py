@@ -64,6 +64,7 @@ def pretrain(table: Table, build: Callable[[], keras.Model], settings: Settings,
     if table.kind != "text":
         raise ToolkitError(f"--pretrain-epochs learns the language of texts, and the rows of {table.source} are of "
                            f"kind {table.kind}: leave it out.")
+    devices.strategy(settings.devices)
     path, facts = folder.shared / FILE, folder.shared / FACTS
     if not workers.of_chief(path.exists()):
         backbone, history, objective = _train(table, build, settings, folder.checkpoints / "pretraining", epochs)

@@ -2,8 +2,7 @@ r"""Steps that add up the gradients of parts of a batch, for batches that do not
 
 .. math:: g = \frac1k \sum_{i=1}^{k} \nabla L(B_i), \qquad B = B_1 \cup \dots \cup B_k
 
-is the gradient of the whole batch, for losses that are means over rows.
-A BatchNorm that moves sees the parts.
+is the gradient of the whole batch, for losses that are means over rows. A BatchNorm that moves sees the parts.
 """
 
 from __future__ import annotations
