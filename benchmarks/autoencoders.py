@@ -143,7 +143,8 @@ def graph(mnist: str, run: str, splits: int, neighbours: int, rows: int) -> None
     print(f"graph of {len(own):,} codes, {neighbours} neighbours: {time.monotonic() - started:.0f} s", flush=True)
     for per_class in PUBLISHED:
         errors: dict[str, list[float]] = {name: [] for name in (
-            "unlabelled training rows", "test rows by their neighbours", "test rows by logistic regression")}
+            "unlabelled training rows", "test rows by their neighbours", "test rows by logistic regression",
+            "test rows by a hidden layer")}
         seconds = []
         for seed in range(splits):
             random = np.random.default_rng(seed)
@@ -154,8 +155,8 @@ def graph(mnist: str, run: str, splits: int, neighbours: int, rows: int) -> None
             started = time.monotonic()
             wrong = graphs.poisson(weights, given, 10).argmax(axis=1) != labels
             seconds.append(time.monotonic() - started)
-            soft, classifier = _classifier(codes, weights, given)
-            found = soft[nearest].mean(axis=1), classifier.probabilities(of_test)
+            soft, classifiers = _classifiers(codes, weights, given)
+            found = soft[nearest].mean(axis=1), *(one.probabilities(of_test) for one in classifiers)
             of_all = (wrong[given < 0], *(values.argmax(axis=1) != answers for values in found))
             for values, some in zip(errors.values(), of_all, strict=True):
                 values.append(100 * float(some.mean()))
@@ -165,8 +166,8 @@ def graph(mnist: str, run: str, splits: int, neighbours: int, rows: int) -> None
               f"published {PUBLISHED[per_class]}", flush=True)
 
 
-def _classifier(codes: np.ndarray, weights: sparse.csr_array, given: np.ndarray):
-    """Soft pseudo-labels (n, 10), and the logistic regression that spread-labels fits to them by default."""
+def _classifiers(codes: np.ndarray, weights: sparse.csr_array, given: np.ndarray):
+    """Soft pseudo-labels (n, 10), and the two classifiers of which spread-labels fits one to them."""
     from toolkit.evaluation.baselines.reduction import reduction
     from toolkit.semisupervised import class_shares, spreading
 
@@ -174,7 +175,8 @@ def _classifier(codes: np.ndarray, weights: sparse.csr_array, given: np.ndarray)
     rows = spreading.Rows(given, weights, reduced, reduced.features, shares, align=True,
                           nodes=np.arange(len(given)))
     spread = softmax(spreading.spread(rows, given, "poisson"), axis=1)
-    return spread, spreading.fit(rows, given, spread, spreading.Choice())
+    return spread, [spreading.fit(rows, given, spread, spreading.Choice(classifier=name))
+                    for name in spreading.CLASSIFIERS]
 
 
 @main.command()

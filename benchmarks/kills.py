@@ -22,12 +22,13 @@ from pathlib import Path
 
 import click
 
-SMALL = "--backbone small_cnn --weights none --image-size 12 --filters 4,8 --reflect no"
+FROZEN = "--backbone small_cnn --weights none --image-size 12 --filters 4,8"
+SMALL = f"{FROZEN} --reflect no"
 COMMANDS = {
     "fine-tune": f"fine-tune {SMALL} --epochs 6 --batch-size 8",
     "fine-tune, two networks": f"fine-tune {SMALL} --epochs 3 --batch-size 8 --members 2 --mixup 0.2",
-    "linear-probe": f"linear-probe {SMALL.replace(' --reflect no', '')}",
-    "spread-labels": f"spread-labels {SMALL}",
+    "linear-probe": f"linear-probe {FROZEN}",
+    "spread-labels": f"spread-labels {FROZEN}",
     "pseudo-label": f"pseudo-label {SMALL}",
     "pseudo-label in pixels": f"pseudo-label {SMALL} --space pixels --steps 40 --batch-size 8 --per-label 2",
     "fix-match": f"fix-match {SMALL} --steps 100",

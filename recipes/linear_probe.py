@@ -171,7 +171,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), re
         probabilities = probe.probabilities(features.extract(backbone, table))
 
         # Report
-        classifiers.save_on_frozen(backbone, probe.kernel, probe.bias, folder.path / "model.keras", table.class_names)
+        classifiers.save_on_frozen(backbone, probe.layers, folder.path / "model.keras", table.class_names)
         training = {"rows": len(table.labelled("train")), **backbones.facts(backbone), **probe.details}
         result = report.build(table, probabilities, recipe="linear probe", training=training,
                               baselines=controls.probabilities, control=main, seed=settings.seed)

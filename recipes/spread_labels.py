@@ -5,8 +5,8 @@ Images, texts or series whose features point the same way are joined, and Poisso
     L U = sum over labelled rows j of (y_j - mean of y) at j,    L the Laplacian of the graph,
 
 (``toolkit.semisupervised.graph`` has Laplace learning and label spreading too). The scores, brought in line with the
-classes' shares, become soft labels of the unlabelled rows, and a logistic regression on all rows predicts new ones.
-What can be chosen is chosen by cross-fitting: labelled rows are hidden in the pool and scored. The control is logistic
+classes' shares, become soft labels of the unlabelled rows, and a classifier of all rows predicts new ones: logistic
+regression, or a network with a hidden layer where no line parts the classes. What can be chosen is chosen by cross-fitting: labelled rows are hidden in the pool and scored. The control is logistic
 regression on the labelled rows alone; where the hidden rows show no gain over it, the run falls back to it.
 
 References:
@@ -28,6 +28,7 @@ from toolkit import ToolkitError
 from toolkit.evaluation import baselines, report
 from toolkit.models import backbones, classifiers
 from toolkit.semisupervised import class_shares, foreign, pools, spreading
+from toolkit.semisupervised.hidden_layer import HiddenLayerClassifier
 from toolkit.tables import Table
 from toolkit.training import Settings, devices, features, run_folders
 from toolkit.training.progress import say
@@ -50,7 +51,7 @@ class Spread:
         used: (p,) bool, which of them are confident enough.
     """
 
-    classifier: baselines.LinearClassifier
+    classifier: baselines.LinearClassifier | HiddenLayerClassifier
     judgement: pools.Judgement
     audited: dict[str, Any]
     facts: dict[str, Any]
@@ -59,7 +60,7 @@ class Spread:
 
 
 def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.LinearClassifier, *, method: str,
-           neighbours: int, shares: str, seed: int) -> Spread:
+           neighbours: int, shares: str, classifier: str, seed: int) -> Spread:
     """Spreads labels, fits the classifier and judges it by cross-fitting and on validation rows.
 
     Args:
@@ -70,7 +71,8 @@ def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.
         method: as for ``run``.
         neighbours: as for ``run``.
         shares: as for ``run``.
-        seed: of folds and samples.
+        classifier: as for ``run``.
+        seed: of folds, samples and hidden layers.
     """
     train, num_classes = table.labelled("train"), len(table.class_names)
     labels = table.labels[train]
@@ -92,26 +94,27 @@ def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.
     folds = pools.hidden_folds(labels, num_classes, groups=pools.together(table, train), seed=seed)
     folds = folds[:1] if len(labels) > MANY_LABELS else folds
     hiding = [(known[kept], known[out]) for kept, out in folds]
-    choice, hidden = spreading.choose(rows, own, hiding, spreading.TO_CHOOSE_FROM if method == AUTO else (method,))
+    choice, hidden = spreading.choose(rows, own, hiding, spreading.TO_CHOOSE_FROM if method == AUTO else (method,),
+                                      spreading.CLASSIFIERS if classifier == AUTO else (classifier,), seed=seed)
     if len(sample) < len(pool.rows):
         rows = joined(pool.rows)[0]
     found = softmax(spreading.spread(rows, rows.labels, choice.method) / choice.temperature, axis=1)
-    classifier = spreading.fit(rows, rows.labels, found, choice)
+    fitted = spreading.fit(rows, rows.labels, found, choice, seed=seed)
 
-    judgement = _judged(table, values, folds, hidden, classifier, probe, seed)
+    judgement = _judged(table, values, folds, hidden, fitted, probe, seed)
     by = f"cross-fitting on {len(np.unique(hidden.rows)):,} labelled rows" if folds else "nothing: too few labels"
     facts = {"method": choice.method, "neighbours": min(neighbours, rows.weights.shape[0] - 1),
              "class_shares": "those of the labels" if align else "not assumed",
-             "temperature": choice.temperature, "threshold": choice.threshold,
-             "penalty": choice.penalty, "chosen_by": by}
+             "temperature": choice.temperature, "threshold": choice.threshold, "spread_to": choice.classifier,
+             "penalty": choice.penalty if choice.classifier == "linear" else None, "chosen_by": by}
     pseudo = found[rows.labels < 0]
-    return Spread(classifier, judgement, spreading.audited(rows, choice, hidden, found, table.class_names), facts,
+    return Spread(fitted, judgement, spreading.audited(rows, choice, hidden, found, table.class_names), facts,
                   pseudo, pseudo.max(axis=1) >= choice.threshold)
 
 
 def _judged(table: Table, values: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]],
-            hidden: spreading.Hidden, classifier: baselines.LinearClassifier, probe: baselines.LinearClassifier,
-            seed: int) -> pools.Judgement:
+            hidden: spreading.Hidden, classifier: baselines.LinearClassifier | HiddenLayerClassifier,
+            probe: baselines.LinearClassifier, seed: int) -> pools.Judgement:
     """Whether the unlabelled rows are used: by hidden rows, what the method said of them beside a control that has seen
     the same labels, and by validation rows."""
     train, validation = (table.labelled(split) for split in ("train", "validation"))
@@ -125,7 +128,7 @@ def _judged(table: Table, values: np.ndarray, folds: list[tuple[np.ndarray, np.n
 
 
 def run(table: Table, *, output: str | Path, settings: Settings = Settings(), method: str = "poisson",
-        neighbours: int = 25, shares: str = "labels", resume: bool = False) -> dict[str, Any]:
+        neighbours: int = 25, shares: str = "labels", classifier: str = AUTO, resume: bool = False) -> dict[str, Any]:
     """Spreads labels to the unlabelled training rows and writes a run folder.
 
     Args:
@@ -137,6 +140,8 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
         neighbours: that each row is joined to.
         shares: ``"labels"``: the classes have the same shares among unlabelled rows as among labels, unless these are
             visibly others; ``"unknown"``: nothing is taken for granted.
+        classifier: that predicts new rows, ``"linear"`` or ``"mlp"`` (a hidden layer); ``"auto"``: chosen by
+            cross-fitting, linear where too few labels leave nothing to choose by.
         resume: go on with a run that was stopped.
 
     Returns:
@@ -145,8 +150,9 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
     Raises:
         ToolkitError: if the folder, the backbone, the weights or the options cannot be used.
     """
-    check(method, neighbours, shares)
-    options = {**settings.describe(), "method": method, "neighbours": neighbours, "shares": shares}
+    check(method, neighbours, shares, classifier)
+    options = {**settings.describe(), "method": method, "neighbours": neighbours, "shares": shares,
+               "classifier": classifier}
     with run_folders.begin(output, "spread_labels", table, options, resume=resume) as folder:
         if folder.finished:
             return folder.report
@@ -162,17 +168,16 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
         controls = linear_probe.fit_controls(table, backbone, settings)
         probe = controls.classifiers[linear_probe.ON_FEATURES]
         found = spread(table, pool, values, probe, method=method, neighbours=neighbours, shares=shares,
-                       seed=settings.seed)
+                       classifier=classifier, seed=settings.seed)
 
         # Model
-        classifier = probe if found.judgement.fall_back else found.classifier
-        classifiers.save_on_frozen(backbone, classifier.kernel, classifier.bias, folder.path / "model.keras",
-                                   table.class_names)
+        used = probe if found.judgement.fall_back else found.classifier
+        classifiers.save_on_frozen(backbone, used.layers, folder.path / "model.keras", table.class_names)
 
         # Report
         training = {"rows": len(table.labelled("train")), "pool": len(pool.rows), **backbones.facts(backbone),
-                    **found.facts, "classifier": classifier.details}
-        probabilities = classifier.probabilities(values)
+                    **found.facts, "classifier": used.details}
+        probabilities = used.probabilities(values)
         result = report.build(table, probabilities, recipe="label spreading", training=training,
                               baselines=controls.probabilities, control=linear_probe.ON_FEATURES, seed=settings.seed)
         result = pools.completed(result, pool, found.audited, found.judgement)
@@ -183,20 +188,21 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
         return result
 
 
-def check(method: str, neighbours: int, shares: str) -> None:
+def check(method: str, neighbours: int, shares: str, classifier: str) -> None:
     """Refuses options that have no meaning.
 
     Args:
         method: of ``run``.
         neighbours: of ``run``.
         shares: of ``run``.
+        classifier: of ``run``.
 
     Raises:
         ToolkitError: then.
     """
-    if method not in (AUTO, *spreading.METHODS):
-        raise ToolkitError(f"method is {method!r}; it must be one of {', '.join((AUTO, *spreading.METHODS))}.")
-    if shares not in SHARES:
-        raise ToolkitError(f"shares is {shares!r}; it must be one of {', '.join(SHARES)}.")
+    for name, value, known in (("method", method, (AUTO, *spreading.METHODS)), ("shares", shares, SHARES),
+                               ("classifier", classifier, (AUTO, *spreading.CLASSIFIERS))):
+        if value not in known:
+            raise ToolkitError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
     if neighbours < 1:
         raise ToolkitError(f"neighbours is {neighbours}; it must be 1 or more.")

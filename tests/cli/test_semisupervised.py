@@ -53,6 +53,7 @@ def test_choices_are_those_of_the_recipe() -> None:
 
     assert semisupervised.METHODS == (*spreading.METHODS, spread_labels.AUTO)
     assert semisupervised.SHARES == spread_labels.SHARES
+    assert semisupervised.CLASSIFIERS == (spread_labels.AUTO, *spreading.CLASSIFIERS)
     parameters = inspect.signature(spread_labels.run).parameters
     for option in main.commands["spread-labels"].params:
         if option.name in ("method", "neighbours", "shares"):

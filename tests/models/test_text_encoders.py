@@ -140,13 +140,13 @@ def test_a_hub_cache_becomes_a_model_of_texts(hub, golden, goldens, tmp_path):
 
 def test_the_model_of_a_run_is_a_backbone(hub, tmp_path):
     model = backbones.build(str(hub), max_length=9)
-    classifiers.save_on_frozen(model, np.ones((16, 2)), np.zeros(2), tmp_path / "model.keras", ["x", "y"])
+    classifiers.save_on_frozen(model, [(np.ones((16, 2)), np.zeros(2))], tmp_path / "model.keras", ["x", "y"])
     again = backbones.build(str(hub), tmp_path / "model.keras")
     texts = tf.constant(["ab z", "a b c d e f g h i j k l m n"])
     np.testing.assert_allclose(again.predict(texts, verbose=0), model.predict(texts, verbose=0), atol=1e-6)
     assert backbones.preprocessing(again).max_length == 9
     assert backbones.preprocessing(backbones.build(str(hub), tmp_path / "model.keras", max_length=5)).max_length == 5
-    classifiers.save_on_frozen(again, np.ones((16, 2)), np.zeros(2), tmp_path / "again.keras", ["x", "y"])
+    classifiers.save_on_frozen(again, [(np.ones((16, 2)), np.zeros(2))], tmp_path / "again.keras", ["x", "y"])
     loaded_again, _ = classifiers.load(tmp_path / "again.keras")
     assert loaded_again.predict(texts, verbose=0).shape == (2, 2)
 

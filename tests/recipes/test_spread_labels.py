@@ -11,9 +11,10 @@ import pytest
 
 from recipes import linear_probe, spread_labels
 from toolkit import ToolkitError
-from toolkit.semisupervised import pools
+from toolkit.models import backbones, classifiers
+from toolkit.semisupervised import hidden_layer, pools
 from toolkit.tables import Table, read_table
-from toolkit.training import Settings, features
+from toolkit.training import Settings, features, prediction
 
 pytestmark = pytest.mark.contract
 
@@ -74,6 +75,19 @@ def test_a_fall_back_gives_the_control(table: Table, tmp_path: Path, monkeypatch
     assert set(rounds) == {0}
 
 
+def test_a_hidden_layer_is_in_the_model(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "judge", lambda *_: pools.Judgement(0.5, 9, False, "It won."))
+    report = spread_labels.run(table, output=tmp_path / "run", settings=SETTINGS, classifier="mlp")
+    assert report["training"]["spread_to"] == "mlp" and report["training"]["penalty"] is None
+    model, _ = classifiers.load(tmp_path / "run" / "model.keras")
+    member = next(layer for layer in model.get_layer("prediction").layers if layer.name == "classifier")
+    assert member.get_layer("hidden_0").units == hidden_layer.UNITS
+    found = prediction.predict(model, table)
+    np.testing.assert_allclose(found[np.argsort(table.rows)], probabilities(tmp_path / "run"), atol=1e-5)
+    again = backbones.build(str(tmp_path / "run"))  # as a backbone, it is the network below the hidden layer
+    assert backbones.network(again).output_shape == (None, 8)
+
+
 def test_test_labels_have_no_say(finished: Path, table: Table, tmp_path: Path) -> None:
     labels, test = table.labels.copy(), table.labelled("test")
     labels[test] = labels[test][::-1]
@@ -121,7 +135,7 @@ def test_many_labels_and_many_rows(table: Table, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(("options", "words"), [({"method": "magic"}, "poisson"), ({"shares": "equal"}, "unknown"),
-                                                ({"neighbours": 0}, "1 or more")])
+                                                ({"neighbours": 0}, "1 or more"), ({"classifier": "tree"}, "mlp")])
 def test_options_without_meaning_leave_nothing_behind(options: dict, words: str, table: Table, tmp_path: Path) -> None:
     with pytest.raises(ToolkitError, match=words):
         spread_labels.run(table, output=tmp_path / "run", settings=SETTINGS, **options)

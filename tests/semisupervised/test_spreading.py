@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from toolkit.semisupervised import pools, spreading
+from toolkit.semisupervised import graph, pools, spreading
 
 
 def made(labelled: int = 12, rows: int = 150, *, align: bool = True, order: np.ndarray | None = None
@@ -102,7 +102,7 @@ def collapse(kind: str, seed: int) -> dict:
     shares = spreading.class_shares.of_labels(labels[:45], 3)
     rows = spreading.join(features, labels, 3, neighbours=8,
                           align=not spreading.class_shares.differ(truth[45:], shares))  # as a good control would see it
-    choice, hidden = spreading.choose(rows, features, pools.hidden_folds(labels[:45], 3), ["poisson"])
+    choice, hidden = spreading.choose(rows, features, pools.hidden_folds(labels[:45], 3), ["poisson"], ["linear"])
     choice = dataclasses.replace(choice, threshold=1.01 if kind == "threshold" else 0.0)
     spread = softmax(spreading.spread(rows, labels, "poisson") / choice.temperature, axis=1)
     return spreading.audited(rows, choice, hidden, spread, ("ant", "bee", "cat"))
@@ -119,3 +119,37 @@ def test_planted_collapses_fire_the_right_alarm(kind: str, begins: str) -> None:
 
 def test_a_clean_pool_fires_none() -> None:
     assert [collapse("clean", seed)["alarms"] for seed in range(5)] == [[]] * 5
+
+
+def rings(rows: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Points on two rings, one in the other: no line parts them. Features (n, 2) and classes."""
+    random, truth = np.random.default_rng(0), np.arange(rows) % 2
+    angles = random.uniform(0, 2 * np.pi, rows)
+    return ((1 + 2 * truth) * np.stack([np.cos(angles), np.sin(angles)]) + 0.1 * random.normal(size=(2, rows))
+            ).T.astype(np.float32), truth
+
+
+def test_a_hidden_layer_is_chosen_where_no_line_parts_the_classes() -> None:
+    features, truth = rings()
+    labels = np.where(np.arange(400) < 40, truth, -1)
+    units = (features / np.abs(features).max()).astype(np.float32)
+    rows = spreading.join(features, labels, 2, neighbours=8, align=True)
+    ring = np.abs(np.linalg.norm(units, axis=1)[:, None] - np.linalg.norm(units, axis=1)[None])
+    nearest = np.argsort(ring + np.eye(400) * 9, axis=1)[:, :8]
+    rows = dataclasses.replace(rows, weights=graph.weights(nearest, np.take_along_axis(ring, nearest, axis=1)))
+    folds = pools.hidden_folds(labels[:40], 2)
+    for classifiers, chosen in ((spreading.CLASSIFIERS, "mlp"), (("linear",), "linear")):
+        choice, hidden = spreading.choose(rows, features, folds, ["poisson"], classifiers)
+        assert choice.classifier == chosen
+        right = (hidden.classifier.argmax(axis=1) == hidden.labels).mean()
+        assert right > 0.95 if chosen == "mlp" else right < 0.8
+    few, none = spreading.choose(rows, features, [], ["poisson"])
+    assert few.classifier == "linear" and len(none.rows) == 0
+
+
+def test_overlapping_classes_need_no_hidden_layer() -> None:
+    rows, features, truth = made(labelled=30)
+    folds = pools.hidden_folds(rows.labels[:30], 3)
+    found = {name: spreading.choose(rows, features, folds, ["poisson"], [name])[1].classifier.argmax(axis=1)
+             for name in spreading.CLASSIFIERS}
+    assert (found["mlp"] == found["linear"]).mean() > 0.85

@@ -167,7 +167,7 @@ def write(folder: run_folders.RunFolder, table: Table, images: np.ndarray, encod
     spaces = {ON_CODES: codes, BEFORE: in_parts(partial(codes_of, trained.before), images),
               in_components: components.codes(images), ON_PIXELS: features.pixels(table)}
     result, probabilities, classifier = of_classes(table, spaces, facts, seed=seed)
-    classifiers.save_on_frozen(encoder, classifier.kernel, classifier.bias, folder.path / "classifier.keras",
+    classifiers.save_on_frozen(encoder, classifier.layers, folder.path / "classifier.keras",
                                table.class_names)
     result |= found
     report.write(folder.path, table, probabilities, result, params=folder.params, history=trained.history)

@@ -11,13 +11,15 @@ from toolkit.cli import options, recipes
 # of recipes.spread_labels; that module imports TensorFlow
 METHODS = ("poisson", "laplace", "label-spreading", "label-propagation", "auto")
 SHARES = ("labels", "unknown")
+CLASSIFIERS = ("auto", "linear", "mlp")
 # of recipes.pseudo_label and recipes.fix_match, likewise
 WAYS = ("rounds", "lee")
 TARGETS = ("hard", "soft")
 RULES = ("adamatch", "softmatch", "freematch", "flexmatch", "fixmatch", "uda", "debiasmatch")
 SPACES = ("features", "pixels", "both")
 _OWN = ("method", "targets", "rounds", "rule", "strong_copies", "scales", "space", "steps", "per_label",
-        "unlabelled_weight", "strength", "radius", "neighbours", "shares")
+        "unlabelled_weight", "strength", "radius", "neighbours", "shares",
+        "classifier")
 _PIXELS = "Pixel space"
 STEPS = {"features": 1000, "pixels": 1500, "from scratch": 6000}
 _IN_PIXELS = f"{STEPS['pixels']:,}; from scratch {STEPS['from scratch']:,}"
@@ -103,6 +105,9 @@ spread_labels = _command(
     options.option("--class-shares", "shares", family="Graph", type=click.Choice(SHARES), default=SHARES[0],
                    help="Whether the unlabelled rows are taken to have the classes in the shares of the labels, unless "
                         "they visibly have not."),
+    options.option("--classifier", family="Graph", type=click.Choice(CLASSIFIERS), default=CLASSIFIERS[0],
+                   help="What predicts new rows: logistic regression on the spread labels, or a network with a hidden "
+                        "layer; auto: chosen by cross-fitting."),
     control="logistic regression")
 
 pseudo_label = _command(

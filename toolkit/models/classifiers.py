@@ -23,8 +23,8 @@ from toolkit.models import backbones, sequence_backbones
 
 
 def with_head(network: keras.Model, num_classes: int, *, dropout: float = 0.0,
-              kernel: np.ndarray | None = None, bias: np.ndarray | None = None, name: str = "classifier"
-              ) -> keras.Model:
+              kernel: np.ndarray | None = None, bias: np.ndarray | None = None,
+              hidden: Sequence[tuple[np.ndarray, np.ndarray]] = (), name: str = "classifier") -> keras.Model:
     """``network`` with dropout and a Dense layer on top.
 
     Args:
@@ -33,15 +33,23 @@ def with_head(network: keras.Model, num_classes: int, *, dropout: float = 0.0,
         dropout: rate before the head.
         kernel: (F, C) to start from, for example a logistic regression; None: Glorot.
         bias: (C,), with ``kernel``.
+        hidden: kernel and bias of each rectified layer between the network and ``kernel``.
         name: of the model; the members of one assembled model need different names.
 
     Returns:
-        Model images -> logits (B, C), its layers "network", "dropout" and "head".
+        Model images -> logits (B, C), its layers "network", "hidden_0"..., "dropout" and "head".
     """
     steps = keras.Input(network.input_shape[1:], dtype=network.inputs[0].dtype, name="crop")
-    x = keras.layers.Dropout(dropout, name="dropout")(network(steps))
+    x = network(steps)
+    between = [keras.layers.Dense(len(values[1]), "relu", name=f"hidden_{number}", dtype="float32")
+               for number, values in enumerate(hidden)]
+    for layer in between:
+        x = layer(x)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
     head = keras.layers.Dense(num_classes, name="head", dtype="float32")
     model = keras.Model(steps, head(x), name=name)
+    for layer, values in zip(between, hidden, strict=True):
+        layer.set_weights([value.astype(np.float32) for value in values])
     if kernel is not None:
         head.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
     return model
@@ -130,14 +138,13 @@ def save(model: keras.Model, path: Path, class_names: Sequence[str]) -> None:
                            f"--output.") from error
 
 
-def save_on_frozen(backbone: keras.Model, kernel: np.ndarray, bias: np.ndarray, path: Path,
+def save_on_frozen(backbone: keras.Model, layers: Sequence[tuple[np.ndarray, np.ndarray]], path: Path,
                    class_names: Sequence[str], *, test_views: int = 1) -> None:
-    """Writes a linear classifier on the features of a frozen backbone, whose BatchNorm is folded away.
+    """Writes a classifier on the features of a frozen backbone, whose BatchNorm is folded away.
 
     Args:
         backbone: from ``backbones.build``.
-        kernel: (F, C).
-        bias: (C,).
+        layers: kernel and bias of each, (F, C) and (C,) of a linear one; all but the last are rectified.
         path: the file, as for ``save``.
         class_names: C names.
         test_views: as for ``assemble``.
@@ -146,7 +153,8 @@ def save_on_frozen(backbone: keras.Model, kernel: np.ndarray, bias: np.ndarray, 
         ToolkitError: if the disk refuses.
     """
     folded = backbones.fold_batch_normalization(backbones.network(backbone))
-    member = with_head(folded, len(class_names), kernel=kernel, bias=bias)
+    *hidden, (kernel, bias) = layers
+    member = with_head(folded, len(class_names), kernel=kernel, bias=bias, hidden=hidden)
     save(assemble([member], backbones.preprocessing(backbone), test_views=test_views), path, class_names)
 
 

@@ -88,7 +88,7 @@ def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", 
     probabilities, by_control = (np.mean([one.probabilities(values) for values in looks], axis=0)
                                  for one in (head, of_control))
     beside = {**baselines, LABELS_ONLY: by_control[table.labelled("test")]}
-    classifiers.save_on_frozen(backbone, head.kernel, head.bias, folder.path / "model.keras", table.class_names,
+    classifiers.save_on_frozen(backbone, head.layers, folder.path / "model.keras", table.class_names,
                                test_views=len(looks))
     training = {"rows": len(problem.labels), "pool": len(pool.rows), **backbones.facts(backbone),
                 "features": looks[0].shape[1], "mirrored": mirrored, **recipe.facts,

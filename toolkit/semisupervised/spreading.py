@@ -1,14 +1,16 @@
 """From labels spread on a graph to a classifier: temperature, threshold and penalty chosen on hidden labelled rows.
 
 The graph's scores are brought in line with the classes' shares and sharpened or softened by a temperature. The rows
-confident enough, weighted by their confidence, join the labelled ones in a logistic regression, which can predict new
-images. Hidden labelled rows choose the method by the log loss of the graph, then penalty and threshold by that of the
-classifier; each log loss is taken at the best temperature, so that a method is not chosen for being cautious.
+confident enough, weighted by their confidence, join the labelled ones in a classifier, which can predict new images:
+logistic regression, or a network with a hidden layer. Hidden labelled rows choose the method by the log loss of the
+graph, then classifier, penalty and threshold by that of the classifier; each log loss is taken at the best temperature,
+so that a method is not chosen for being cautious.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -21,14 +23,16 @@ from scipy.special import softmax
 from toolkit.evaluation.baselines import LinearClassifier
 from toolkit.evaluation.baselines.reduction import Reduction, reduction
 from toolkit.evaluation.baselines.temperatures import temperature
-from toolkit.semisupervised import class_shares, graph, soft_labels
+from toolkit.semisupervised import class_shares, graph, hidden_layer, soft_labels
 from toolkit.semisupervised import neighbours as neighbours_
 from toolkit.semisupervised.audit import audit
+from toolkit.semisupervised.hidden_layer import HiddenLayerClassifier
 
 METHODS: dict[str, Callable[..., np.ndarray]] = {
     "poisson": graph.poisson, "laplace": graph.laplace, "label-spreading": graph.label_spreading,
     "label-propagation": graph.laplace}  # it converges to Laplace learning
 TO_CHOOSE_FROM = ("poisson", "laplace", "label-spreading")
+CLASSIFIERS = ("linear", "mlp")
 SHARPNESS = {"poisson": 4.0}  # before the shares are taken; Poisson's scores are in units of their standard deviation
 THRESHOLDS, PENALTIES = (0.0, 0.5), (2.0, 0.6, 0.2, 0.06)
 LABELLED_SHARE = 0.1  # weight of all labelled rows, over that of all unlabelled ones, at least
@@ -58,6 +62,11 @@ class Rows:
     align: bool
     nodes: np.ndarray
 
+    @functools.cached_property
+    def leading(self) -> Reduction:
+        """The features that a hidden layer sees."""
+        return hidden_layer.leading(self.reduced)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -67,13 +76,15 @@ class Choice:
         method: key of ``METHODS``.
         temperature: that divides the logarithms of the probabilities.
         threshold: least confidence of a row that is used.
-        penalty: of the classifier, for a mean loss.
+        classifier: ``"linear"`` or ``"mlp"``.
+        penalty: of the linear classifier, for a mean loss.
         calibration: temperature of the classifier's own scores.
     """
 
     method: str = "poisson"
     temperature: float = 1.0
     threshold: float = 0.0
+    classifier: str = CLASSIFIERS[0]
     penalty: float = 0.2
     calibration: float = 1.0
 
@@ -140,27 +151,31 @@ def spread(rows: Rows, labels: np.ndarray, method: str) -> np.ndarray:
 
 
 def fit(rows: Rows, labels: np.ndarray, probabilities: np.ndarray, choice: Choice, *,
-        max_iterations: int = 200) -> LinearClassifier:
+        max_iterations: int = 200, seed: int = 0) -> LinearClassifier | HiddenLayerClassifier:
     """The classifier of labelled rows and confident pseudo-labelled ones.
 
     Args:
         rows: from ``join``.
         labels: (n,) int, -1 for unlabelled and for what is hidden.
         probabilities: (n, C) by the graph.
-        choice: threshold, penalty and calibration.
-        max_iterations: of the fit.
+        choice: threshold, classifier, penalty and calibration.
+        max_iterations: of a linear fit.
+        seed: of a hidden layer.
     """
     known, confidences = labels >= 0, probabilities.max(axis=1)
     weights = np.where(known | (confidences < choice.threshold), 0.0, confidences)
     weights[known] = max(1.0, LABELLED_SHARE * float(weights.sum()) / max(int(known.sum()), 1))
     targets = np.where(known[:, None], np.eye(len(rows.shares))[labels], probabilities)
-    found = soft_labels.fit(rows.reduced, targets, weights, strength=1 / (choice.penalty * float(weights.sum())),
-                            max_iterations=max_iterations)
-    return dataclasses.replace(found, kernel=found.kernel / choice.calibration, bias=found.bias / choice.calibration)
+    if choice.classifier == "mlp":
+        return hidden_layer.fit(rows.leading, targets, weights, seed=seed).softened(choice.calibration)
+    strength = 1 / (choice.penalty * float(weights.sum()))
+    return soft_labels.fit(rows.reduced, targets, weights, strength=strength,
+                           max_iterations=max_iterations).softened(choice.calibration)
 
 
 def choose(rows: Rows, features: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]],
-           methods: Sequence[str]) -> tuple[Choice, Hidden]:
+           methods: Sequence[str], classifiers: Sequence[str] = CLASSIFIERS, *, seed: int = 0
+           ) -> tuple[Choice, Hidden]:
     """Chooses on labelled rows that are hidden in the pool, and says what became of them.
 
     Args:
@@ -168,12 +183,14 @@ def choose(rows: Rows, features: np.ndarray, folds: Sequence[tuple[np.ndarray, n
         features: (n, F), as for ``join``.
         folds: (kept, hidden) positions of labelled rows; where there is none, nothing is chosen.
         methods: keys of ``METHODS``.
+        classifiers: of ``CLASSIFIERS``; where nothing can be chosen, the first.
+        seed: of hidden layers.
     """
     num_classes = len(rows.shares)
     if not folds:
         nothing = np.zeros((0, num_classes))
-        return Choice(methods[0]), Hidden(np.zeros(0, np.int64), np.zeros(0, np.int64), nothing, nothing,
-                                          np.zeros(0))
+        return Choice(methods[0], classifier=classifiers[0]), Hidden(
+            np.zeros(0, np.int64), np.zeros(0, np.int64), nothing, nothing, np.zeros(0))
     hidden = np.concatenate([out for _, out in folds])
     answers, labels = rows.labels[hidden], [_without(rows.labels, out) for _, out in folds]
     by_method = {}
@@ -186,15 +203,22 @@ def choose(rows: Rows, features: np.ndarray, folds: Sequence[tuple[np.ndarray, n
     spreads = [softmax(part / degree, axis=1) for part in logs]
 
     def trial(choice: Choice) -> tuple[float, Choice, np.ndarray]:
-        heads = [fit(rows, own, part, choice, max_iterations=CHOOSING_ITERATIONS) for own, part in zip(labels, spreads)]
+        heads = [fit(rows, own, part, choice, max_iterations=CHOOSING_ITERATIONS, seed=seed)
+                 for own, part in zip(labels, spreads)]
         found = np.concatenate([head.probabilities(features[out]) for head, (_, out) in zip(heads, folds)])
         logs = np.log(np.maximum(found, 1e-30))
         loss, calibration = temperature(logs, answers, least=0.1, doubt=1.0)
         return loss, dataclasses.replace(choice, calibration=calibration), softmax(logs / calibration, axis=1)
 
-    best = min((trial(Choice(method, degree, THRESHOLDS[0], penalty)) for penalty in PENALTIES), key=itemgetter(0))
-    others = [trial(Choice(method, degree, threshold, best[1].penalty)) for threshold in THRESHOLDS[1:]]
-    _, choice, found = min([best, *others], key=itemgetter(0))
+    tried = []
+    if "linear" in classifiers:
+        tried += [trial(Choice(method, degree, THRESHOLDS[0], penalty=penalty)) for penalty in PENALTIES]
+        penalty = min(tried, key=itemgetter(0))[1].penalty
+        tried += [trial(Choice(method, degree, threshold, penalty=penalty)) for threshold in THRESHOLDS[1:]]
+    if "mlp" in classifiers:
+        threshold = min(tried, key=itemgetter(0))[1].threshold if tried else THRESHOLDS[0]
+        tried.append(trial(Choice(method, degree, threshold, "mlp")))
+    _, choice, found = min(tried, key=itemgetter(0))
     by_graph = np.concatenate([part[out] for part, (_, out) in zip(spreads, folds)])
     return choice, Hidden(hidden, answers, by_graph, found,
                           np.concatenate([distances(rows.units[out], rows.units[kept]) for kept, out in folds]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
@@ -28,6 +28,15 @@ class LinearClassifier:
     kernel: np.ndarray
     bias: np.ndarray
     details: dict = field(default_factory=dict)
+
+    @property
+    def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Kernel and bias of the one layer."""
+        return [(self.kernel, self.bias)]
+
+    def softened(self, temperature: float) -> LinearClassifier:
+        """The same, its scores divided by a temperature."""
+        return replace(self, kernel=self.kernel / temperature, bias=self.bias / temperature)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Class probabilities.
