@@ -6,8 +6,9 @@ Images, texts or series whose features point the same way are joined, and Poisso
 
 (``toolkit.semisupervised.graph`` has Laplace learning and label spreading too). The scores, brought in line with the
 classes' shares, become soft labels of the unlabelled rows, and a classifier of all rows predicts new ones: logistic
-regression, or a network with a hidden layer where no line parts the classes. What can be chosen is chosen by cross-fitting: labelled rows are hidden in the pool and scored. The control is logistic
-regression on the labelled rows alone; where the hidden rows show no gain over it, the run falls back to it.
+regression, or a network with a hidden layer where no line parts the classes. What can be chosen is chosen by
+cross-fitting: labelled rows are hidden in the pool and scored. The control is logistic regression on the labelled rows
+alone; where the hidden rows show no gain over it, the run falls back to it.
 
 References:
     Calder, Cook, Thorpe, Slepčev 2020, https://arxiv.org/abs/2006.11184; Zhou et al. 2003,
@@ -16,6 +17,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,7 @@ class Spread:
 
 
 def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.LinearClassifier, *, method: str,
-           neighbours: int, shares: str, classifier: str, seed: int) -> Spread:
+           neighbours: int, shares: str, classifiers: Sequence[str], seed: int) -> Spread:
     """Spreads labels, fits the classifier and judges it by cross-fitting and on validation rows.
 
     Args:
@@ -71,7 +73,7 @@ def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.
         method: as for ``run``.
         neighbours: as for ``run``.
         shares: as for ``run``.
-        classifier: as for ``run``.
+        classifiers: that may predict new rows; the first where nothing can be chosen.
         seed: of folds, samples and hidden layers.
     """
     train, num_classes = table.labelled("train"), len(table.class_names)
@@ -95,7 +97,7 @@ def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.
     folds = folds[:1] if len(labels) > MANY_LABELS else folds
     hiding = [(known[kept], known[out]) for kept, out in folds]
     choice, hidden = spreading.choose(rows, own, hiding, spreading.TO_CHOOSE_FROM if method == AUTO else (method,),
-                                      spreading.CLASSIFIERS if classifier == AUTO else (classifier,), seed=seed)
+                                      classifiers, seed=seed)
     if len(sample) < len(pool.rows):
         rows = joined(pool.rows)[0]
     found = softmax(spreading.spread(rows, rows.labels, choice.method) / choice.temperature, axis=1)
@@ -141,7 +143,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
         shares: ``"labels"``: the classes have the same shares among unlabelled rows as among labels, unless these are
             visibly others; ``"unknown"``: nothing is taken for granted.
         classifier: that predicts new rows, ``"linear"`` or ``"mlp"`` (a hidden layer); ``"auto"``: chosen by
-            cross-fitting, linear where too few labels leave nothing to choose by.
+            cross-fitting; where too few labels leave nothing to choose by, linear, but on an autoencoder's codes mlp.
         resume: go on with a run that was stopped.
 
     Returns:
@@ -167,8 +169,9 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
         # Training
         controls = linear_probe.fit_controls(table, backbone, settings)
         probe = controls.classifiers[linear_probe.ON_FEATURES]
+        may_predict = spreading.CLASSIFIERS[::-1 if settings.from_autoencoder else 1]
         found = spread(table, pool, values, probe, method=method, neighbours=neighbours, shares=shares,
-                       classifier=classifier, seed=settings.seed)
+                       classifiers=may_predict if classifier == AUTO else (classifier,), seed=settings.seed)
 
         # Model
         used = probe if found.judgement.fall_back else found.classifier

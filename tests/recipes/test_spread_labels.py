@@ -95,13 +95,18 @@ def test_test_labels_have_no_say(finished: Path, table: Table, tmp_path: Path) -
     np.testing.assert_array_equal(probabilities(tmp_path / "run"), probabilities(finished))
 
 
-def test_one_label_a_class_is_used_unjudged(small_table: Path, tmp_path: Path) -> None:
+def test_one_label_a_class_is_used_unjudged(small_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                            ) -> None:
     table = read_table(small_table, labels_per_class=1)
     table = table.select(np.flatnonzero(table.splits != "validation"))
     report = spread_labels.run(table, output=tmp_path / "run", settings=SETTINGS)
     own = report["unlabelled"]
     assert (own["judged_rows"], own["fall_back"], own["precision"]["estimate"]) == (0, False, None)
     assert "could be hidden" in own["why"] and report["training"]["method"] == "poisson"
+    assert report["training"]["spread_to"] == "linear"
+    monkeypatch.setattr(Settings, "from_autoencoder", True)
+    on_codes = spread_labels.run(table, output=tmp_path / "codes", settings=SETTINGS)
+    assert on_codes["training"]["spread_to"] == "mlp"
 
 
 def test_labels_of_a_class_in_sight_are_spread(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

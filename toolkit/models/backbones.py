@@ -247,7 +247,7 @@ def resized(image: KerasTensor, preprocessing: Preprocessing) -> KerasTensor:
 
 
 def network(model: keras.Model) -> keras.Model:
-    """The nested network of a built model or of one made from it: from (B, S, S, 3) float32 in [0, 255], tokens (B, T) or
+    """The nested network of a built model or of one made from it: (B, S, S, 3) float32 in [0, 255], tokens (B, T) or
     series (B, T, C) to features."""
     return model.get_layer(_NETWORKS_LAYER)
 

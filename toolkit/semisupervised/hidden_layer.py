@@ -2,8 +2,8 @@ r"""A network with one hidden layer on soft labels: the inductive classifier whe
 
 .. math:: p(x) = \mathrm{softmax}\bigl(\max(x V + a, 0)\, W + b\bigr)
 
-learnt by steps of gradient on batches of rows drawn as often as they weigh, with dropout on the hidden units. Codes of an
-autoencoder and pixels need it, where neighbours agree and classes lie folded into one another; on the features of a
+learnt by steps of gradient on batches of rows drawn as often as they weigh, with dropout on the hidden units. Codes of
+an autoencoder and pixels need it, where neighbours agree and classes lie folded into one another; on the features of a
 pretrained network logistic regression (``soft_labels``) does as well.
 
 References:
