@@ -274,7 +274,7 @@ def _hog(table: Table, indices: np.ndarray) -> np.ndarray:
     from toolkit.evaluation import descriptors
     from toolkit.models import backbones
 
-    side = int(np.clip(table.sizes.min(), *HOG_SIDES))
+    side = int(np.clip(table.usual_side, *HOG_SIDES))
     preprocessing = backbones.Preprocessing(image_size=side, resize_size=side, interpolation="bilinear", antialias=True)
     batches = inputs.evaluation_batches(table, indices, preprocessing=preprocessing, batch_size=ROWS_AT_ONCE)
 

@@ -173,7 +173,7 @@ class Consistent(pixel_models.PoolModel):
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
                      training: bool = True) -> Any:
         """The loss of a batch; the state of the rule moves on."""
-        supervised = self.cross_entropy(y, y_pred["labelled"], sample_weight)
+        supervised = self.on_labels(y, y_pred["labelled"], sample_weight)
         known, weak, labels, rows = map(pixel_models.gathered, (
             y_pred["labelled"], y_pred["weak"], keras.ops.argmax(y, axis=1), pixel_models.flat(x["rows"])))
         now = {name: keras.ops.convert_to_tensor(value) for name, value in self.state.items()}

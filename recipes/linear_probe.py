@@ -24,7 +24,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from toolkit import inputs
+from toolkit import ToolkitError, inputs
 from toolkit.autoencoders import networks
 from toolkit.evaluation import baselines, report
 from toolkit.evaluation.baselines import on_sequences
@@ -57,16 +57,45 @@ def build_backbone(table: Table, settings: Settings, *, member: int = 0) -> kera
     """The backbone of a run, its new weights drawn by (seed, member).
 
     A small network takes the size (16 to 64 pixels) and the colours of the images, unless it comes from a run.
+
+    Raises:
+        ToolkitError: if it cannot be built, or comes from a run that has learnt from test rows of this table.
     """
     keras.utils.set_random_seed(settings.seed + member)
     channels, image_size = 3, settings.image_size
     source = weight_sources.find(settings.backbone, settings.weights)
     if source.entry.family == "small_networks" and source.preprocessing != weight_sources.RUN:
-        channels, image_size = table.channels, image_size or int(np.clip(table.sizes.min(), 16, 64))
+        channels, image_size = table.channels, image_size or int(np.clip(table.usual_side, 16, 64))
     backbones.check_kind(source.entry, table.kind)
+    refuse_leak(table, settings, source)
     examples = inputs.examples(table) if source.weights == "none" else ()
     return backbones.build(settings.backbone, settings.weights, image_size, channels=channels, examples=examples,
                            **settings.backbone_options)
+
+
+def refuse_leak(table: Table, settings: Settings, source: weight_sources.Source) -> None:
+    """Refuses a backbone from a run that has learnt from labels of the test rows, but those that are copies of training
+    rows of the table itself, which its report tells.
+
+    Args:
+        table: that the backbone is to be used on.
+        settings: of the run.
+        source: of its weights.
+
+    Raises:
+        ToolkitError: then.
+    """
+    if not Path(source.weights).exists() or settings.from_autoencoder:  # that has learnt from no label
+        return
+    seen = np.array(sorted(report.learnt(source.weights)), str)
+    checksums = table.checksums.astype(str)
+    own = np.concatenate([checksums[table.labelled(split)] for split in ("train", "validation")])
+    test = checksums[table.labelled("test")]
+    leaks = int((np.isin(test, seen) & ~np.isin(test, own)).sum())
+    if leaks:
+        raise ToolkitError(f"{leaks:,} of {len(test):,} test rows of {table.source} are among those whose labels "
+                           f"{source.weights} has learnt from or was chosen by, so they would test nothing: split the "
+                           f"table as that run did (--split-seed, or a column split), or leave its rows out.")
 
 
 def fit_controls(table: Table, backbone: keras.Model | None, settings: Settings) -> Controls:

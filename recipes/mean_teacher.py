@@ -88,7 +88,7 @@ class MeanTeacher(pixel_models.PoolModel):
         taught = ops.softmax(self.teacher(pixel_models.flat(x["weak"])))
         self.note(taught)
         distance = self.num_classes * self.mean_square(taught, ops.softmax(y_pred["strong"]))
-        return self.cross_entropy(y, y_pred["labelled"], sample_weight) + self.handed_over(
+        return self.on_labels(y, y_pred["labelled"], sample_weight) + self.handed_over(
             self.unlabelled_weight * ramp(self.progress) * distance, y_pred["strong"], x["rows"])
 
 

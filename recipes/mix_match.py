@@ -97,7 +97,7 @@ class MixMatch(pixel_models.PoolModel):
         targets = self.mixed(ops.concatenate([y[:, None], guess, guess], axis=1), x)
         logits = ops.reshape(self.classifier(pixel_models.flat(images), training=training), targets.shape)
         distance = self.num_classes * self.mean_square(targets[:, 1:], ops.softmax(logits[:, 1:]))
-        supervised = self.cross_entropy(targets[:, 0], logits[:, 0], sample_weight)
+        supervised = self.on_labels(targets[:, 0], logits[:, 0], sample_weight)
         return supervised + self.unlabelled_weight * self.progress * distance
 
     @staticmethod

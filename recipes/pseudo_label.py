@@ -203,7 +203,7 @@ def in_pixels(*, method: str, rounds: int, targets: str, steps: int | None, per_
                                       loss=BinaryEntropy(), facts=facts)
     return pixel_runs.PixelRecipe(
         "pseudo-label", partial(pixel_rounds.Rounds, full_weight=unlabelled_weight), **shared, epochs=rounds,
-        callbacks=lambda start: [pixel_rounds.Relabel(start, rounds=rounds, targets=targets)],
+        fixed_epochs=True, callbacks=lambda start: [pixel_rounds.Relabel(start, targets=targets)],
         facts={**facts, "rounds": rounds, "targets": targets})
 
 
@@ -240,6 +240,10 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
     for name, value, allowed in (("method", method, METHODS), ("targets", targets, TARGETS)):
         if value not in allowed:
             raise ToolkitError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}.")
+    if method == "lee" and space != "features" and settings.label_smoothing:
+        raise ToolkitError("Lee's method learns sigmoid units from classes: leave --label-smoothing at 0.")
+    if method == "rounds" and space == "pixels" and settings.from_scratch and rounds < 2:
+        raise ToolkitError("The first round of a network from scratch learns labels alone: use --rounds 2 or more.")
     own = {"method": method, "targets": targets, "rounds": rounds, "strong_copies": strong_copies}
     of_pixels = {"per_label": per_label, "unlabelled_weight": unlabelled_weight}
     usual = ROUNDS if table.kind == "image" else ON_SEQUENCES

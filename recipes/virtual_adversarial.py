@@ -109,7 +109,7 @@ class VirtualAdversarial(pixel_models.PoolModel):
         smooth = self.cross_entropy(fixed, self.classifier(images + change, training=False))
         entropy = self.cross_entropy(ops.softmax(y_pred["weak"]), y_pred["weak"])
         self.note(fixed)
-        return self.cross_entropy(y, y_pred["labelled"], sample_weight) + self.handed_over(
+        return self.on_labels(y, y_pred["labelled"], sample_weight) + self.handed_over(
             self.unlabelled_weight * (smooth + entropy), y_pred["weak"], x["rows"])
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,9 +43,55 @@ def test_evaluate_other_splits(split: str, count: int, fine_tuned: Runs, photos:
 
 def test_evaluate_prints_a_report_on_a_table_without_splits(fine_tuned: Runs, photos: Path, toolkit: Toolkit) -> None:
     table = photos.with_name("no-splits.csv")
-    table.write_text("path,label\n0.png,dark\n1.png,light\n2.png,dark\n3.png,\n")
+    table.write_text("path,label\n30.png,dark\n31.png,light\n32.png,dark\n3.png,\n")
     result = toolkit("evaluate", fine_tuned[0] / "model.keras", table)
     assert result.exit_code == 0 and "test, 3 images" in result.stdout and "Confusion matrix" in result.stdout
+
+
+def test_rows_that_a_run_has_learnt_from_test_nothing(fine_tuned: Runs, photos: Path, toolkit: Toolkit) -> None:
+    table = photos.with_name("mixed.csv")
+    table.write_text("path,label\n0.png,dark\n21.png,light\n30.png,dark\n31.png,light\n2.png,\n")
+    report = json.loads(toolkit("evaluate", fine_tuned[0], table, "--json").stdout)
+    assert report["test"]["count"] == 2 and any(note.startswith("2 of 5 rows are left out") for note in report["notes"])
+    assert json.loads(toolkit("evaluate", fine_tuned[0], table, "--split", "all", "--json").stdout)["test"]["count"] == 4
+    table.write_text("path,label\n0.png,dark\n21.png,light\n2.png,\n")
+    refused = toolkit("evaluate", fine_tuned[0], table)
+    assert refused.exit_code == 1 and "none can test it" in refused.stderr
+
+
+def test_a_backbone_that_has_seen_test_labels_is_refused(fine_tuned: Runs, photos: Path, tmp_path: Path,
+                                                         toolkit: Toolkit) -> None:
+    table = photos.with_name("other-splits.csv")
+    lines = photos.read_text().splitlines()
+    table.write_text("\n".join(line.replace(",test", ",train") if ",test" in line else line.replace(",train", ",test")
+                               for line in lines))
+    for backbone in (fine_tuned[0], fine_tuned[0] / "model.keras"):
+        weights = ("--backbone", backbone) if backbone.is_dir() else ("--backbone", "small_cnn", "--weights", backbone)
+        refused = toolkit("linear-probe", table, *weights, "--output", tmp_path / "leak")
+        assert refused.exit_code == 1 and "20 of 20 test rows" in refused.stderr and "--split-seed" in refused.stderr
+    assert toolkit("linear-probe", photos, "--backbone", fine_tuned[0], "--output", tmp_path / "same").exit_code == 0
+
+
+def test_other_weights_under_one_name_are_noticed(fine_tuned: Runs, photos: Path, tmp_path: Path, toolkit: Toolkit
+                                                  ) -> None:
+    folder, arguments = tmp_path / "moved", ("linear-probe", photos, "--output", tmp_path / "probe", "--resume")
+    shutil.copytree(fine_tuned[0], folder)
+    assert toolkit(*arguments, "--backbone", folder).exit_code == 0
+    assert toolkit(*arguments, "--backbone", folder).exit_code == 0
+    with zipfile.ZipFile(folder / "model.keras", "a") as archive:
+        archive.writestr("more", "bytes")
+    refused = toolkit(*arguments, "--backbone", folder)
+    assert refused.exit_code == 1 and "continues from the same weights" in refused.stderr
+
+
+def test_unknown_labels_do_not_keep_a_table_from_being_predicted(fine_tuned: Runs, photos: Path, toolkit: Toolkit
+                                                                 ) -> None:
+    table = photos.with_name("zebra.csv")
+    table.write_text("path,label\n30.png,dark\n31.png,zebra\n")
+    result = toolkit("predict", fine_tuned[0], table)
+    assert result.exit_code == 0 and [line.split(",")[3] for line in result.stdout.splitlines()[1:]] == ["dark", ""]
+    assert "1 label (zebra)" in result.stderr
+    assert toolkit("evaluate", fine_tuned[0], table).exit_code == 1
 
 
 @pytest.mark.parametrize(("content", "words"), [

@@ -16,7 +16,7 @@ import pytest
 
 from recipes import fine_tune, fix_match, mean_teacher, mix_match, pseudo_label, virtual_adversarial
 from toolkit import ToolkitError
-from toolkit.semisupervised import foreign, pixel_training
+from toolkit.semisupervised import foreign, pixel_training, pools
 from toolkit.tables import Table, read_table
 from toolkit.training import Settings, loop, plans
 
@@ -172,8 +172,10 @@ def test_foreign_rows_are_set_aside(table: Table, earlier: str, tmp_path: Path,
     assert report["unlabelled"]["rows"] == 12 and any("were not looked for" in note for note in report["notes"])
 
 
-def test_rounds_say_which_rows_they_took_and_when(table: Table, tmp_path: Path) -> None:
+def test_rounds_say_which_rows_they_took_and_when(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                                  ) -> None:
     """Of four parts of the training the first is on labels alone."""
+    monkeypatch.setattr(pools, "judge", lambda *_: pools.Judgement(0.5, 9, False, "It won."))
     report = pseudo_label.run(table, output=tmp_path / "run", space="pixels", settings=SETTINGS, rounds=4, steps=12,
                               per_label=1)
     rounds = pd.read_csv(tmp_path / "run" / "pseudo_labels.csv")["round"]
@@ -187,8 +189,6 @@ def test_rounds_say_which_rows_they_took_and_when(table: Table, tmp_path: Path) 
 def test_a_stage_that_fell_back_is_the_last_word_without_validation(without_validation: Table, earlier: str,
                                                                     tmp_path: Path,
                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
-    from toolkit.semisupervised import pools
-
     lost = pools.Judgement(-0.1, 48, True, "The method lost.")
     monkeypatch.setattr(pools, "judge", lambda *args, **options: lost)
     report = run("fix_match", without_validation, tmp_path / "run", space="both", weights=earlier)
@@ -227,3 +227,39 @@ def test_spaces_that_cannot_be(space: str, words: str, table: Table, tmp_path: P
     with pytest.raises(ToolkitError, match=words):
         run("fix_match", table, tmp_path / "run", space=space)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_time_limit_holds_for_the_control_alone(table: Table, tmp_path: Path) -> None:
+    labelled = table.select(np.flatnonzero(table.labels >= 0))
+    settings = dataclasses.replace(SETTINGS, time_limit=0.05)
+    report = fix_match.run(labelled, output=tmp_path / "run", settings=settings, space="pixels", steps=200_000)
+    assert report["training"]["steps"] < 100_000
+
+
+def test_rounds_keep_their_number_under_a_time_limit(table: Table, tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, time_limit=0.06)
+    report = pseudo_label.run(table, output=tmp_path / "run", settings=settings, space="pixels", steps=200_000, rounds=4,
+                              per_label=1)
+    assert report["training"]["steps"] < 100_000 and len(pd.read_csv(tmp_path / "run" / "history.csv")) == 4
+    with pytest.raises(ToolkitError, match="--rounds 2 or more"):
+        pseudo_label.run(table, output=tmp_path / "one", settings=SETTINGS, space="pixels", rounds=1)
+
+
+def test_the_range_test_leaves_the_teacher_its_averages(table: Table, tmp_path: Path) -> None:
+    report = run("mean_teacher", table, tmp_path / "run", find_learning_rate=True)
+    assert 0 < report["training"]["learning_rate"] < 1
+
+
+def test_lee_has_no_labels_to_smooth(table: Table, tmp_path: Path) -> None:
+    with pytest.raises(ToolkitError, match="sigmoid units"):
+        run("lee", table, tmp_path / "run", label_smoothing=0.1)
+
+
+def test_after_a_fall_back_no_row_was_used(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "judge", lambda *_: pools.Judgement(-0.5, 9, True, "It lost."))
+    for space in ("features", "pixels"):
+        changes = {"weights": "none", "backbone": "small_cnn", "backbone_options": {"filters": (4, 8)}}
+        report = run("rounds", table, tmp_path / space, space=space, **changes)
+        assert report["unlabelled"]["fall_back"]
+        assert set(pd.read_csv(tmp_path / space / "pseudo_labels.csv")["round"]) == {0}
+    assert "coverage" not in json.loads((tmp_path / "features" / "report.json").read_text())["training"]["settings"]

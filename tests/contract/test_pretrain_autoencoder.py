@@ -11,9 +11,11 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from recipes import fine_tune, linear_probe, pretrain_autoencoder, pseudo_label
-from toolkit.autoencoders import choices, networks
+from toolkit.autoencoders import choices, networks, runs
+from toolkit.cli import main
 from toolkit.models import backbones
 from toolkit.tables import Table, image_files, read_table
 from toolkit.training import Settings, loop
@@ -257,3 +259,20 @@ def test_one_replica_and_two_agree(small_table: Path, tmp_path: Path, case: str)
     for one, two in zip(found["cpu"], found["cpu:2"], strict=True):
         np.testing.assert_allclose(two, one, atol=1e-5)
 
+
+
+def test_pictures_called_alike_are_all_written(table: Table, tmp_path: Path) -> None:
+    some = table.select(np.arange(3))
+    some = dataclasses.replace(some, names=np.array(["x/a.png", "y/a.png", "z/a-1.png"], object),
+                               rows=np.array([1, 2, 3]))
+    runs.write_pictures(tmp_path, some, np.zeros((3, 4, 4, 3), np.float32))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1-a.png", "2-a.png", "3-a-1.png"]
+
+
+def test_a_run_without_labels_is_not_run_again_in_vain(table: Table, tmp_path: Path) -> None:
+    bare = table.select(table.unlabelled())
+    made = run("k-sparse", bare, tmp_path / "run")
+    assert not (made / "predictions.csv").exists()
+    refused = CliRunner().invoke(main, ["rerun", str(made)])
+    assert refused.exit_code == 1 and "no predictions.csv" in refused.output
+    assert not (tmp_path / "run-rerun").exists()

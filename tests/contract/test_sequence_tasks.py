@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from sklearn import metrics
 
 from recipes import train_lstm, train_transformer
+from toolkit import ToolkitError
 from toolkit.cli import main
 from toolkit.sequences import generation, step_networks, tasks
 from toolkit.training import Settings, loop
@@ -280,3 +281,9 @@ def test_predict_knows_tasks_and_evaluate_refuses(runs: dict[str, Path], tmp_pat
 def test_rerun_repeats_a_task(runs: dict[str, Path], task: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["rerun", str(runs[task]), "--output", str(tmp_path / "again")])
     assert done.exit_code == 0 and "The numbers repeat" in done.output, done.output
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_tasks_have_no_labels_of_classes_to_keep(task: str, tmp_path: Path) -> None:
+    with pytest.raises(ToolkitError, match="--labels-per-class"):
+        tasks.read(task, str(tmp_path / "any.csv"), {"labels_per_class": 2})

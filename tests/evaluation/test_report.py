@@ -126,7 +126,10 @@ def test_other_files(table: Table, tmp_path: Path) -> None:
         ["row", "input", "reason", "message"], ["2", "gone.jpg", "missing", "no such file"],
         ["9", "bad\n.png", "not_an_image", "starts with '<htm', \"quoted\""]]
     splits = read_csv(folder / "splits.csv")
-    assert splits[0] == ["row", "split"] and splits[2] == ["2", "test"] and len(splits) == 93
+    assert splits[0] == ["row", "split", "checksum"] and splits[2] == ["2", "test", ""] and len(splits) == 93
+    told = (table.labels >= 0) & (table.splits != "test")
+    assert report.learnt(folder) == report.learnt(folder / "model.keras") == {*table.checksums[told]} != set()
+    assert report.learnt(tmp_path / "nowhere") == set()
     assert json.loads((folder / "classes.json").read_text()) == ["cat", "dog"]
     assert read_csv(folder / "history.csv") == [["epoch", "seconds", "learning_rate", "loss", "accuracy"],
                                                 ["1", "2.5", "0.1", "0.7", "0.5"], ["2", "", "", "", ""]]
@@ -147,7 +150,8 @@ def test_groups_are_used_and_written(make_table, tmp_path: Path) -> None:
     text = report.text(result)
     assert "drawing groups" in text and "exact test by group" in text and "bootstrap of groups" in text
     report.write(tmp_path, table, predicted(table), result, params={}, history=[])
-    assert read_csv(tmp_path / "splits.csv")[:2] == [["row", "split", "group"], ["1", "test", "patient 9"]]
+    assert read_csv(tmp_path / "splits.csv")[:2] == [["row", "split", "group", "checksum"],
+                                                      ["1", "test", "patient 9", ""]]
 
 
 def test_without_labelled_test_rows(make_table) -> None:
@@ -264,3 +268,10 @@ def test_plain_values() -> None:
     value = plain({1: np.float32(0.5), "a": np.array([[1, 2]]), "b": {"y", "x"}, "c": float("nan"), "d": True,
                    "e": np.nan * np.ones(1)})
     assert value == {"1": 0.5, "a": [[1, 2]], "b": ["x", "y"], "c": None, "d": True, "e": [None]}
+
+
+def test_cells_with_line_breaks_read_back(tmp_path: Path) -> None:
+    rows = [["a\rb", "c\nd", "e\r\nf", "g"], ["\r", "", 'h"', "1"]]
+    write_csv(tmp_path / "cells.csv", ["1", "2", "3", "4"], rows)
+    assert read_csv(tmp_path / "cells.csv")[1:] == rows
+    assert pd.read_csv(tmp_path / "cells.csv", dtype=str, keep_default_na=False).to_numpy().tolist() == rows

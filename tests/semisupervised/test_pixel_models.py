@@ -1,6 +1,7 @@
 """The losses of pixel space are their equations, on hand-made images; targets carry no gradient; alarms fire."""
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -273,12 +274,20 @@ def test_a_threshold_out_of_reach_uses_nothing(batch: tuple, monkeypatch: pytest
 
 def test_a_round_begins_once(monkeypatch: pytest.MonkeyPatch) -> None:
     probabilities = np.tile(np.eye(CLASSES) * 0.6 + 0.1, (2, 1))
-    start = SimpleNamespace(from_scratch=True, steps_per_epoch=5, prior=np.full(3, 1 / 3),
+    start = SimpleNamespace(from_scratch=True, steps_per_epoch=5, epochs=2, prior=np.full(3, 1 / 3),
                             pool_probabilities=lambda model: probabilities)
-    relabel = pixel_rounds.Relabel(start, rounds=2, targets="soft")
+    relabel = pixel_rounds.Relabel(start, targets="soft")
     for step, epoch, count in ((0, 0, 0), (7, 1, 0), (5, 1, 6)):  # first on labels alone; resumed within; begun
         model = made(pixel_rounds.Rounds, step=step, full_weight=1.0)
         relabel.set_model(model)
         relabel.on_epoch_begin(epoch)
-        assert model.taken.numpy().sum() == count
+        assert model.taken.numpy().sum() == count and model.waits == (count == 0)
     np.testing.assert_allclose(model.targets, probabilities / probabilities.sum(axis=1, keepdims=True), atol=1e-6)
+
+
+@pytest.mark.parametrize("model", [partial(fix_match.Consistent, rule="fixmatch", unlabelled_weight=0.0),
+                                   partial(pixel_rounds.Rounds, full_weight=0.0)])
+def test_labels_are_as_smooth_as_the_controls(model: Callable[..., pixel_models.PoolModel], batch: tuple) -> None:
+    x, y = batch
+    smooth = made(model, label_smoothing=0.3)
+    assert loss(smooth, batch) == pytest.approx(entropy(0.7 * y + 0.3 / CLASSES, logits(smooth, x["labelled"])), rel=1e-5)

@@ -70,7 +70,8 @@ def test_copies_are_hidden_together(table: Table) -> None:
     np.testing.assert_array_equal(pools.together(table, rows), table.checksums[rows])
     groups = np.array(["", "ward"] * (len(table) // 2), dtype=object)
     found = pools.together(dataclasses.replace(table, groups=groups), rows)
-    assert all(name == ("ward" if row % 2 else table.checksums[row]) for name, row in zip(found, rows))
+    names = ["ward" if row % 2 else table.checksums[row] for row in rows]
+    assert [names.index(name) for name in names] == [found.tolist().index(number) for number in found]
 
 
 def test_the_control_is_kept_without_a_gain() -> None:
@@ -136,3 +137,11 @@ def test_the_report_says_what_became_of_the_pool(table: Table) -> None:
     assert left["verdict"]["sentence"] == "The unlabelled rows were not used: A is worse than B."
     report["verdict"] = {"code": None, "sentence": "No verdict."}
     assert pools.completed(report, found, checked, pools.Judgement(0.1, 9, False, ""))["verdict"] == report["verdict"]
+
+
+def test_copies_in_other_groups_are_hidden_together_too(table: Table) -> None:
+    rows = table.labelled("train")[:5]
+    checksums, groups = table.checksums.copy(), np.full(len(table), "", dtype=object)
+    checksums[rows[:2]], groups[rows[:3]] = "copy", ["one", "other", "other"]
+    found = pools.together(dataclasses.replace(table, checksums=checksums, groups=groups), rows)
+    assert found[0] == found[1] == found[2] and len({*found}) == 3

@@ -69,3 +69,30 @@ def test_a_comparison_sees_what_is_there_and_says_when_it_cannot() -> None:
     assert forecast_scores.compare(wanted, forecast, forecast, series, units, **names)["code"] == "not_distinguishable"
     few = forecast_scores.compare(wanted[:5], forecast[:5], worse[:5], series[:5], units[:5], **names)
     assert few["interval95"] is None and "too few origins" in few["sentence"]
+
+
+def compared(lengths: list[int], horizon: int, *, missing: slice = slice(0)) -> dict:
+    """A forecaster with small errors against one with large ones, on series of so many origins each."""
+    random, series = np.random.default_rng(0), np.repeat(np.arange(len(lengths)), lengths)
+    wanted = random.normal(size=(len(series), horizon))
+    first, second = wanted + 0.01, wanted + random.normal(size=wanted.shape)
+    wanted[missing] = np.nan
+    return forecast_scores.compare(wanted, first, second, series, np.ones(len(series)), first_name="a",
+                                   second_name="b")
+
+
+@pytest.mark.parametrize("lengths", [[40] * 5 + [2], [9] * 30, [40, 9, 9, 9]])
+def test_short_series_leave_an_interval(lengths: list[int]) -> None:
+    found = compared(lengths, horizon=12 if 40 not in lengths else 2)
+    assert found["code"] == "better" and found["interval95"][1] < 0
+
+
+def test_two_short_series_are_too_few() -> None:
+    assert compared([5, 5], horizon=2)["interval95"] is None
+
+
+def test_missing_test_values_are_not_compared() -> None:
+    found = compared([60], horizon=2, missing=slice(20, 60))
+    assert found["code"] == "better" and "20 origins" in found["sentence"] and np.isfinite(found["difference"])
+    nothing = compared([60], horizon=2, missing=slice(0, 60))
+    assert nothing["difference"] is None and nothing["sentence"].endswith("no test value is known.")

@@ -33,6 +33,20 @@ def test_a_folder_beside_the_splits_makes_them_classes(tmp_path, pictures):
     assert entries(tmp_path).labels == ["bus", "train"]  # vehicles, say
 
 
+def test_unlabelled_images_beside_the_splits(tmp_path, pictures):
+    pictures("train/cat/1.png", "train/dog/2.png", "test/dog/3.png", "unlabeled/4.png", "unlabeled/deep/5.png")
+    found = dict(zip(entries(tmp_path).names, zip(entries(tmp_path).labels, entries(tmp_path).splits)))
+    assert found == {"train/cat/1.png": ("cat", "train"), "train/dog/2.png": ("dog", "train"),
+                     "test/dog/3.png": ("dog", "test"), "unlabeled/4.png": ("", "train"),
+                     "unlabeled/deep/5.png": ("", "train")}
+
+
+def test_splits_beside_other_folders_are_refused(tmp_path, pictures):
+    pictures("train/cat/1.png", "test/dog/3.png", "extra/4.png")
+    with pytest.raises(TableError, match="holds test, train, as a folder of splits does, and extra beside them"):
+        entries(tmp_path)
+
+
 def test_what_is_left_out_is_noted_unless_it_is_hidden(tmp_path, pictures):
     pictures("cat/1.png", "dog/2.png", "cat/.hidden.png", ".git/3.png", "__MACOSX/4.png", "loose.png")
     for name in ("cat/Thumbs.db", "cat/.DS_Store", "cat/notes.txt", "dog/labels.json", "dog/noending"):

@@ -115,6 +115,8 @@ def test_integral_floats_become_integers_only_if_all_are():
     assert labels.tidied(["0.0", "1"]) == ["0.0", "1"]
     assert labels.tidied(["0.0", "1.5"]) == ["0.0", "1.5"]
     assert labels.tidied(["e\u0301"]) == ["\u00e9"]
+    assert labels.tidied(["1.0", "2.0"], ("1.0", "1.5", "2.0")) == ["1.0", "2.0"]  # of a model
+    assert labels.tidied(["1.0", "2.0"], ("1", "2")) == ["1", "2"]
 
 
 def test_the_map_is_made_from_usable_training_rows(make_table, tmp_path):

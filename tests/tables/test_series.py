@@ -94,6 +94,11 @@ def test_columns_of_numbers(write_csv):
     assert sorted(table.names) == ["1 2 3", "4 nan 6", "7 8", "nan 2 3"]
 
 
+def test_a_step_that_is_missing_in_every_row_stays_a_step(write_csv):
+    table = read_table(write_csv(["label,t0,t1,t2,note", "a,1,,3,x", "b,4,NA,6,y"]), kind="series")
+    assert sorted(table.names) == ["1 nan 3", "4 nan 6"]
+
+
 def test_a_table_without_numbers(write_csv):
     with pytest.raises(TableError, match="no column of numbers for the time steps.*its columns are name, label"):
         read_table(write_csv(["name,label", "x,a", "y,b"]), kind="series")

@@ -47,6 +47,7 @@ def test_a_value_that_is_no_number_is_rejected_and_missing(tmp_path: Path) -> No
         ("time,value\n1,2\n1,3\n", "row 2: the time '1' stands in row 1 already"),
         ("time,value\n1,2\nnoon,3\n", "row 2, column 'time': 'noon' is no time to sort by"),
         ("value\nx\n", "column 'value' holds no number"),
+        ("series,value\n,1\nseries,2\n", "beside a series named 'series'"),
         ("a,b\n1,2\n", "no column 'value'.*--value-column"),
     ],
 )

@@ -1,5 +1,6 @@
 """Frozen features: each image once, found again by content, in the asked order."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,11 @@ def test_pixels_are_the_pixels(table: Table, tmp_path: Path) -> None:
     image = image_files.read(table.inputs[3])
     assert table.channels == 1 and found.shape == (1, 256)
     np.testing.assert_allclose(found[0], image[..., 0].ravel() / 255, rtol=1e-6)
+
+
+def test_one_tiny_image_does_not_make_the_others_tiny(small_table: Path) -> None:
+    table = read_table(small_table)
+    sizes = table.sizes.copy()
+    width = features.pixels(table).shape[1]
+    sizes[table.labelled("test")[0]] = 1
+    assert features.pixels(dataclasses.replace(table, sizes=sizes)).shape[1] == width

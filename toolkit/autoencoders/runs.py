@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,17 +129,17 @@ def corrupted(crops: np.ndarray, corruption: str, level: float, seed: int) -> np
 
 
 def write_pictures(folder: Path, table: Table, pictures: np.ndarray) -> None:
-    """Writes (n, S, S, 3) in [0, 255] as PNG files called as the inputs; where two are called alike, with their row.
+    """Writes (n, S, S, 3) in [0, 255] as PNG files called as the inputs; where two are called alike, all with their row.
 
     Raises:
         ToolkitError: if the disk refuses.
     """
     stems = [Path(str(name)).stem for name in table.names]
-    twice = {stem for stem, count in Counter(stems).items() if count > 1}
+    alike = len(set(stems)) < len(stems)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for row, stem, picture in zip(table.rows, stems, pictures, strict=True):
-            path = folder / (f"{stem}-{row}.png" if stem in twice else f"{stem}.png")
+            path = folder / (f"{row}-{stem}.png" if alike else f"{stem}.png")
             with atomic_files.in_place_of(path) as temporary:
                 Image.fromarray(np.rint(picture).astype(np.uint8)).save(temporary)
     except OSError as error:

@@ -47,7 +47,7 @@ def evaluate(run: str, table: str, split: str, output: str | None, as_json: bool
         run_folders.check(output, resume=None)
     sequences.refuse_tasks([run], "evaluate")
     model, found = _model_and_table(run, table, values)
-    found, scored = _scored(found, split)
+    found, scored = _scored(_unseen(run, found) if split == "test" else found, split)
     probabilities = _predict(model, found)
     result = report.build(scored, probabilities, recipe=run, training={}, baselines={}, control=None)
     if output is not None:
@@ -75,7 +75,8 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, **values: Any
     if output is not None and os.path.lexists(output):
         raise ToolkitError(f"--output {output} exists already, and nothing is overwritten: choose another name.")
     if sequences.task_of(run) == "classify":
-        model, found = _model_and_table(run, inputs[0] if len(inputs) == 1 else list(inputs), values)
+        source = inputs[0] if len(inputs) == 1 else list(inputs)
+        model, found = _model_and_table(run, source, values, unknown_labels="blank")
         lines = files.prediction_lines(found, _predict(model, found))
     else:
         lines = sequences.prediction_lines(run, inputs, values)
@@ -85,8 +86,9 @@ def predict(run: str, inputs: tuple[str, ...], output: str | None, **values: Any
         files.write_csv(Path(output), next(lines), lines)
 
 
-def _model_and_table(run: str, source: str | list[str], values: dict[str, Any]) -> tuple[Any, "Table"]:
-    """The model of a run, and a table whose labels are its classes and may be missing."""
+def _model_and_table(run: str, source: str | list[str], values: dict[str, Any], *, unknown_labels: str = "refuse"
+                     ) -> tuple[Any, "Table"]:
+    """The model of a run, and a table whose labels are its classes and may be missing; others are refused or blank."""
     from pathlib import Path
 
     quiet_tensorflow.load()
@@ -98,12 +100,32 @@ def _model_and_table(run: str, source: str | list[str], values: dict[str, Any]) 
     if values.get("kind") not in (None, kind):
         raise ToolkitError(f"{run} was trained on rows of kind {kind}, so --kind {values['kind']} cannot be: leave it "
                            "out.")
-    found = options.read_table(source, {**values, "kind": kind}, class_names=class_names, require_labels=False)
+    found = options.read_table(source, {**values, "kind": kind}, class_names=class_names, require_labels=False,
+                               unknown_labels=unknown_labels)
     channels = model.input_shape[-1]
     if kind == "series" and len(found) and found.channels != channels:
         raise ToolkitError(f"{found.source} holds series of {found.channels} channels, and {run} was trained on "
                            f"{channels}: name a table with as many.")
     return model, found
+
+
+def _unseen(run: str, table: "Table") -> "Table":
+    """A table without splits, less the rows whose labels the run has learnt from: they test nothing."""
+    import numpy as np
+
+    from toolkit.evaluation.report import files
+
+    if (table.splits != "test").any():
+        return table
+    seen = np.isin(table.checksums.astype(str), np.array(sorted(files.learnt(run)), str)) & (table.labels >= 0)
+    if not seen.any():
+        return table
+    if seen.sum() == (table.labels >= 0).sum():
+        raise ToolkitError(f"{run} has learnt from all labelled rows of {table.source} or was chosen by them, so none can "
+                           f"test it: name other rows, or --split all to score these all the same.")
+    note = (f"{int(seen.sum()):,} of {len(table):,} rows are left out: {run} has learnt from their labels or was chosen "
+            f"by them (--split all scores them too).")
+    return dataclasses.replace(table.select(np.flatnonzero(~seen)), notes=(*table.notes, note))
 
 
 def _scored(table: "Table", split: str) -> tuple["Table", "Table"]:
@@ -138,7 +160,7 @@ def _predict(model: Any, table: "Table") -> "np.ndarray":
 
 def _print_csv(lines: Iterable[list[Any]]) -> None:
     """Writes on stdout the bytes that ``predictions.csv`` would hold."""
-    import csv
+    from toolkit.evaluation.report import files
 
     sys.stdout.flush()
     stdout = sys.stdout.buffer
@@ -148,7 +170,7 @@ def _print_csv(lines: Iterable[list[Any]]) -> None:
         def write(text: str) -> None:
             stdout.write(text.encode("utf-8", "surrogateescape"))
 
-    csv.writer(Encoded, lineterminator="\n").writerows(lines)
+    files.csv_writer(Encoded).writerows(lines)
     stdout.flush()
 
 
@@ -178,6 +200,9 @@ def rerun(ctx: click.Context, run: str, output: str | None) -> None:
     from toolkit.training import run_folders
 
     params = _params(run)
+    if not os.path.isfile(os.path.join(run, "predictions.csv")):
+        raise ToolkitError(f"{run} holds no predictions.csv, since its table has no labels: there is nothing to check a "
+                           f"second run against. Train again with its command and another --output.")
     output = output or f"{run.rstrip('/')}-rerun"
     run_folders.check(output, resume=None)
     recipes.repeat(run, params, output)

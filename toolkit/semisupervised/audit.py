@@ -125,8 +125,8 @@ def _percent(value: float) -> str:
 def _mask_rate(used: np.ndarray) -> str:
     if used.mean() >= LEAST_COVERAGE:
         return ""
-    return (f"Mask rate near zero: {int(used.sum()):,} of {len(used):,} unlabelled rows are used. Choose a rule that "
-            "adapts its threshold (--rule adamatch or freematch), or label more rows.")
+    return (f"Mask rate near zero: {int(used.sum()):,} of {len(used):,} unlabelled rows are used. A rule that adapts "
+            "its threshold uses more (fix-match --rule adamatch or freematch); or label more rows.")
 
 
 def swallowing(counts: np.ndarray, shares: np.ndarray) -> int | None:

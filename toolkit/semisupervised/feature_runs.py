@@ -82,7 +82,7 @@ def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", 
     control, chosen, judgement = _chosen(table, backbone, recipe, reduced, problem)
     baseline = trials.final(recipe.control, control, problem)
     fit = baseline if chosen is control else trials.final(recipe.method, chosen, problem)
-    used = baseline if judgement.fall_back else fit
+    used, by = (baseline, control) if judgement.fall_back else (fit, chosen)
     of_control, head = (_unfolded(reduced, one.head) for one in (baseline, used))
     looks = [features.extract(backbone, table, reflect=reflect) for reflect in (False, True)[:1 + mirrored["reflect"]]]
     probabilities, by_control = (np.mean([one.probabilities(values) for values in looks], axis=0)
@@ -92,13 +92,13 @@ def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", 
                                test_views=len(looks))
     training = {"rows": len(problem.labels), "pool": len(pool.rows), **backbones.facts(backbone),
                 "features": looks[0].shape[1], "mirrored": mirrored, **recipe.facts,
-                "settings": dict(chosen.settings), "candidates": len(recipe.candidates),
-                "validation_rows_that_chose": len(table.labelled("validation")), "temperature": chosen.temperature}
+                "settings": dict(by.settings), "candidates": len(recipe.candidates),
+                "validation_rows_that_chose": len(table.labelled("validation")), "temperature": by.temperature}
     result = report.build(table, probabilities, recipe=recipe.title, training=training, baselines=beside,
                           control=LABELS_ONLY, seed=settings.seed)
     result = pools.completed(result, pool, trials.audited(fit, chosen, problem, table.class_names), judgement)
     pools.write(folder.path / "pseudo_labels.csv", table, pool.rows, fit.pseudo_labels,
-                trials.confidences(fit, problem), fit.rounds, table.class_names)
+                trials.confidences(fit, problem), fit.rounds * (not judgement.fall_back), table.class_names)
     report.write(folder.path, table, probabilities, result, params=folder.params, history=fit.history)
     return result
 

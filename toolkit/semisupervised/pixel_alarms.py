@@ -103,18 +103,18 @@ class Alarms(keras.callbacks.Callback):
         if self.held_out is not None:
             logs.update(self.held_out.taught(self.model))
             self.history.append(dict(logs))
-        if int(self.model.optimizer.iterations.numpy()) < QUIET * self.model.total_steps:
+        if int(self.model.optimizer.iterations.numpy()) < QUIET * self.model.total_steps or self.model.waits:
             return
         mass = self.model.class_mass.numpy()
         number = audit.swallowing(np.round(mass * self.seen).astype(int), self.shares)
         if mass.sum() < audit.LEAST_COVERAGE:
             self._raise("mask rate", f"Mask rate near zero: {100 * mass.sum():.2g} % of the unlabelled rows are used. "
-                                     "Choose a rule that adapts its threshold (--rule adamatch or freematch), or train "
-                                     "for more steps.")
+                                     "A rule that adapts its threshold uses more (fix-match --rule adamatch or "
+                                     "freematch); or train for more steps.")
         if number is not None:
             self._raise("one class", f"One class swallows the pseudo-labels: {100 * mass[number] / mass.sum():.3g} % "
                                      f"of those used are of the class '{self.class_names[number]}'. Align them with "
-                                     "the classes' shares (--rule adamatch), or label more rows of the others.")
+                                     "the classes' shares (fix-match --rule adamatch), or label more rows of the others.")
         if self.held_out is not None and (words := audit.falling(precisions(self.history, len(self.held_out.labels)))):
             self._raise("confirmation bias", words)
 

@@ -39,6 +39,7 @@ class PoolModel(keras.Model):
     Called with images it gives logits, as ``loop.fit`` wants for validation; with a batch, logits of each view.
 
     Attributes:
+        on_labels: the loss of labelled images, as smooth as the control's; ``cross_entropy`` is never smoothed.
         learnt: views that pass through the network with a gradient.
         asked: views whose logits serve as targets: no gradient, no dropout; a BatchNorm that moves normalises them by
             their batch and moves by them alone.
@@ -50,12 +51,13 @@ class PoolModel(keras.Model):
     asked: tuple[str, ...] = ("weak",)
 
     def __init__(self, classifier: keras.Model, *, total_steps: int, num_unlabelled: int, hints: Hints | None = None,
-                 align: bool = True) -> None:
+                 align: bool = True, label_smoothing: float = 0.0) -> None:
         super().__init__(name="pool_model")
         self.align = align
         self.classifier, self.total_steps, self.num_unlabelled = classifier, total_steps, num_unlabelled
         self.num_classes, self.hints = classifier.output_shape[-1], hints
         self.cross_entropy = keras.losses.CategoricalCrossentropy(from_logits=True)
+        self.on_labels = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
         self.answering = without_dropout(classifier) if self.asked and self.moving_averages() else classifier
         self.class_mass = self.remembered("class_mass", np.zeros(self.num_classes, np.float32))
         self.built = True
@@ -110,6 +112,11 @@ class PoolModel(keras.Model):
         sizes = np.cumsum([images.shape[0] for images in views.values()])[:-1]
         logits = self.classifier(ops.concatenate(list(views.values())), training=training)
         return dict(zip(views, ops.split(logits, [int(size) for size in sizes]), strict=True))
+
+    @property
+    def waits(self) -> bool:
+        """Whether no pseudo-label has been given yet, as is meant to be."""
+        return False
 
     @property
     def progress(self) -> Any:
@@ -220,12 +227,14 @@ class Start:
     Attributes:
         from_scratch: whether the head says nothing yet.
         steps_per_epoch: of the plan.
+        epochs: of the plan.
         prior: (C,) shares of the classes among the labels.
         pool: dataset of the pool's images as they are, in order.
     """
 
     from_scratch: bool
     steps_per_epoch: int
+    epochs: int
     prior: np.ndarray
     pool: tf.data.Dataset
 

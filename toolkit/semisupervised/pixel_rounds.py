@@ -62,6 +62,11 @@ class Rounds(pixel_models.PoolModel):
         """The first round that took each row that the last one did."""
         return np.where(self.taken.numpy() > 0, self.first.numpy(), 0)
 
+    @property
+    def waits(self) -> bool:
+        """Whether the first round is still to come."""
+        return not self.targets.numpy().any()
+
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
                      training: bool = True) -> Any:
         """The loss of a batch."""
@@ -69,7 +74,7 @@ class Rounds(pixel_models.PoolModel):
         targets, weights = (ops.take(ops.convert_to_tensor(values), rows, axis=0) for values in
                             (self.targets, self.taken))
         self.note(targets, weights)
-        return self.cross_entropy(y, y_pred["labelled"], sample_weight) + self.handed_over(
+        return self.on_labels(y, y_pred["labelled"], sample_weight) + self.handed_over(
             self.full_weight * self.cross_entropy(targets, y_pred["strong"], weights), y_pred["strong"], rows)
 
 
@@ -77,9 +82,9 @@ class Relabel(keras.callbacks.Callback):
     """At the beginning of a round, labels the pool and says which rows are learnt. A network without a head to begin
     with is given its first round on labels alone."""
 
-    def __init__(self, start: pixel_models.Start, *, rounds: int, targets: str) -> None:
+    def __init__(self, start: pixel_models.Start, *, targets: str) -> None:
         super().__init__()
-        self.start, self.rounds, self.soft = start, rounds, targets == "soft"
+        self.start, self.soft = start, targets == "soft"
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Does so, unless the round was begun before the run was stopped."""
@@ -90,5 +95,5 @@ class Relabel(keras.callbacks.Callback):
         if class_shares.differ(probabilities.argmax(axis=1), prior):
             prior = class_shares.of_labels(probabilities.argmax(axis=1), len(prior))
         shares = balanced(probabilities, prior)
-        taken = most_confident(shares, share_of_round(number, self.rounds), prior)
+        taken = most_confident(shares, share_of_round(number, self.start.epochs), prior)
         self.model.take(number, probabilities, shares, taken, soft=self.soft)

@@ -158,7 +158,7 @@ def _written(trainer: Trainer, method: Trained | None, control: list[np.ndarray]
     if trainer.stage is not None:
         result["unlabelled"]["feature_space"] = trainer.stage.audit
     pools.write(folder.path / "pseudo_labels.csv", table, pool.rows, labels, of_method[pool.rows, labels],
-                rounds, table.class_names)
+                rounds * (not fall_back), table.class_names)
     report.write(folder.path, table, probabilities, result, params=folder.params,
                  history=method.history if method else [])
     return result

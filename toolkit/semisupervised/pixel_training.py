@@ -18,6 +18,7 @@ from toolkit.semisupervised import (class_shares, pixel_alarms, pixel_controls, 
                                     pixel_views)
 from toolkit.tables import Table
 from toolkit.training import Settings, calibration, checkpoints, devices, loop, plans, run_folders, streams
+from toolkit.training.settings import RANGES
 
 STEPS, STEPS_FROM_SCRATCH, EPOCHS = 1500, 6000, 10
 RATE_FROM_SCRATCH = 0.003  # of networks with BatchNorm and of Adam: three times that of labels alone
@@ -35,6 +36,7 @@ class PixelRecipe:
         views: (settings, reflect) -> how the unlabelled images are shown.
         steps: gradient steps of the method, and of its control; None: as many as is usual for the network.
         epochs: parts of the training, each followed by validation.
+        fixed_epochs: whether a time limit leaves their number alone.
         loss: of the control on logits and one-hot labels; None: cross-entropy, smoothed as the settings say.
         callbacks: what they may want to know -> those of the method's training; None: it has none.
         facts: for the report's ``training``.
@@ -45,6 +47,7 @@ class PixelRecipe:
     views: Callable[[Settings, bool], pixel_views.Views]
     steps: int | None = None
     epochs: int = EPOCHS
+    fixed_epochs: bool = False
     loss: keras.losses.Loss | None = None
     callbacks: Callable[[pixel_models.Start], Sequence[keras.callbacks.Callback]] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -118,10 +121,11 @@ class Trainer:
         self.align = align
         steps = math.ceil(recipe.steps / recipe.epochs)
         self.plan = plans.Plan(steps, math.ceil(recipe.steps / steps), settings.seed, folder.checkpoints / "method",
-                               recipe.title, from_start=not settings.from_scratch, parts=settings.accumulation)
+                               recipe.title, from_start=not settings.from_scratch, fixed_epochs=recipe.fixed_epochs,
+                               parts=settings.accumulation)
         self.preprocessing = backbones.preprocessing(build())
         self.views = recipe.views(settings, mirrored["reflect"])
-        self.cached = False
+        self.cached = self.calibrated = False
 
     def _classifier(self, name: str = "classifier", precision: str = "float32") -> keras.Model:
         """A network with the weights it starts from, and a random head."""
@@ -150,8 +154,7 @@ class Trainer:
             classifier = self._classifier(precision=self.settings.precision)
             self._compile(classifier, probe)
             model = self._pool_model(classifier, hints)
-            if self.settings.time_limit is not None or self.settings.find_learning_rate:
-                self._calibrate(model, batches, validation)
+            if self._calibrate(model, batches, validation, METHOD_SHARE):
                 self._compile(classifier, probe)  # the schedule's length has changed
                 model = self._pool_model(classifier, hints)
         history = inputs.explained(self.table, lambda: loop.fit(model, batches, self.plan, validation,
@@ -160,18 +163,26 @@ class Trainer:
 
     def _pool_model(self, classifier: keras.Model, hints: pixel_models.Hints | None) -> pixel_models.PoolModel:
         model = self.recipe.model(classifier, total_steps=self.plan.total_steps, num_unlabelled=len(self.pool),
-                                  hints=hints, align=self.align)
+                                  hints=hints, align=self.align,
+                                  label_smoothing=self.settings.label_smoothing or 0.0)
         model.compile(optimizer=classifier.optimizer, jit_compile=False)
         return model
 
-    def _calibrate(self, model: keras.Model, batches: calibration.Batches, validation: loop.Validation | None) -> None:
+    def _calibrate(self, model: keras.Model, batches: calibration.Batches, validation: loop.Validation | None,
+                   share: float) -> bool:
+        """Length and rate by what ``share`` of the time limit allows this model, once; whether anything was asked."""
+        asked = self.settings.time_limit is not None or self.settings.find_learning_rate
+        if self.calibrated or not asked:
+            return False
         judge = (lambda: validation.scores(model)) if validation else (lambda: None)
-        limit = self.settings.time_limit and METHOD_SHARE * self.settings.time_limit
+        limit = self.settings.time_limit and max(share * self.settings.time_limit, RANGES["time_limit"][0])
         self.plan, found = calibration.calibrate(
             model, batches, self.plan, dataclasses.replace(self.settings, time_limit=limit), end_epoch=judge,
             num_rows=len(self.table))
         self.settings = averaged(dataclasses.replace(self.settings, learning_rate=found.learning_rate),
                                  self.plan.total_steps)
+        self.calibrated = True
+        return True
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         """The alarms, and those of the recipe."""
@@ -179,23 +190,27 @@ class Trainer:
         seen = self.settings.batch_size * self.views.per_label / (1 - pixel_models.MASS_MOMENTUM)
         images = inputs.evaluation_batches(self.table, self.pool, preprocessing=self.preprocessing,
                                            batch_size=self.settings.batch_size)
-        start = pixel_models.Start(self.settings.from_scratch, self.plan.steps_per_epoch, shares, images)
+        start = pixel_models.Start(self.settings.from_scratch, self.plan.steps_per_epoch, self.plan.epochs, shares,
+                                   images)
         own = self.recipe.callbacks(start) if self.recipe.callbacks else ()
         held_out = pixel_alarms.HeldOut.of(self.table, self.preprocessing, self.settings.batch_size)
         return [pixel_alarms.Alarms(shares, self.table.class_names, int(seen), held_out), *own]
 
     def control(self) -> list[np.ndarray]:
-        """The weights of the control."""
-        plan = dataclasses.replace(self.plan, folder=self.folder.checkpoints / "control", title="the control")
+        """The weights of the control; where the method was not trained, the time limit is all the control's."""
+        reflect = self.mirrored["reflect"]
+        batches = streams.labelled(self.table, self.preprocessing, dataclasses.replace(self.settings, mixup=0.0),
+                                   reflect=reflect, seed=self.settings.seed)
+        validation = streams.validation(self.table, self.preprocessing, self.settings)
         with devices.strategy(self.settings.devices).scope():
             classifier = self._classifier(precision=self.settings.precision)
             self._compile(classifier, self.probe)
-        reflect = self.mirrored["reflect"]
+            if self._calibrate(classifier, batches, validation, 1.0):
+                self._compile(classifier, self.probe)
+        plan = dataclasses.replace(self.plan, folder=self.folder.checkpoints / "control", title="the control")
         settings = dataclasses.replace(self.settings, time_limit=None, mixup=0.0)
 
         def train() -> list[np.ndarray]:
-            batches = streams.labelled(self.table, self.preprocessing, settings, reflect=reflect, seed=settings.seed)
-            validation = streams.validation(self.table, self.preprocessing, settings)
             inputs.explained(self.table, lambda: loop.fit(classifier, batches, plan, validation))
             return checkpoints.get_weights(classifier)
 

@@ -19,7 +19,7 @@ from toolkit.evaluation import groups as groups_
 from toolkit.evaluation.report import files
 from toolkit.semisupervised.audit import audit as audit_
 from toolkit.semisupervised.audit import once_each
-from toolkit.tables import Table, entries
+from toolkit.tables import Table, entries, splits
 
 FEW = 4  # labels of a class below which folds are repeated
 REPEATS = 3
@@ -92,7 +92,7 @@ def pool(table: Table) -> Pool:
 
 
 def together(table: Table, rows: np.ndarray) -> np.ndarray:
-    """What must be hidden together: the groups of the rows, else their checksums, so that no copy betrays a label.
+    """What must be hidden together: rows of a group, and copies of one image, so that none betrays a label.
 
     Args:
         table: of any kind.
@@ -104,7 +104,7 @@ def together(table: Table, rows: np.ndarray) -> np.ndarray:
     checksums = table.checksums[rows].astype(object)
     if table.groups is None:
         return checksums
-    return np.array([group or checksum for group, checksum in zip(table.groups[rows], checksums)], dtype=object)
+    return splits.units(table.checksums, table.groups, rows)
 
 
 def hidden_folds(labels: np.ndarray, num_classes: int, *, groups: np.ndarray | None = None, seed: int = 0,

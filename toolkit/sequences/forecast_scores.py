@@ -4,7 +4,8 @@ r"""Scores of forecasts, and whether one forecaster is better than another.
 
 over all origins and steps, with the mean of the test values themselves (of each series). Forecasts from neighbouring
 origins share steps, so intervals draw blocks of as many origins in a row as the horizon has steps (a circular block
-bootstrap), and there are none with fewer than three blocks.
+bootstrap). Series of fewer than three blocks are drawn whole where there are three of them, and else stay as they are;
+where nothing can be drawn there is no interval.
 
 References:
     Politis and Romano 1992, A circular block-resampling procedure for stationary data.
@@ -57,9 +58,16 @@ def compare(wanted: np.ndarray, first: np.ndarray, second: np.ndarray, series: n
         seed: of the bootstrap.
 
     Returns:
-        dict for JSON: first, second, difference (of the errors, first minus second), interval95 or None, code
+        dict for JSON: first, second, difference (of the errors, first minus second; None where no test value is
+        known), interval95 or None, code
         ("better", "worse" or "not_distinguishable"), sentence.
     """
+    known = ~np.isnan(wanted).all(axis=1)
+    if not known.any():
+        return {"first": first_name, "second": second_name, "difference": None, "interval95": None,
+                "code": "not_distinguishable",
+                "sentence": f"{first_name} cannot be told from {second_name}: no test value is known."}
+    wanted, first, second, series, units = (values[known] for values in (wanted, first, second, series, units))
     parts = [_parts(wanted, forecast, series, units).sum(axis=2) for forecast in (first, second)]
     errors = [float(_metrics(part.sum(axis=0)[None])["mean_absolute_error"][0]) for part in parts]
     drawn = _drawn(series, wanted.shape[1], seed)
@@ -67,7 +75,7 @@ def compare(wanted: np.ndarray, first: np.ndarray, second: np.ndarray, series: n
     interval, code = None, "not_distinguishable"
     if drawn is not None:
         values = np.subtract(*(_metrics(drawn @ part)["mean_absolute_error"] for part in parts))
-        interval = [float(bound) for bound in np.quantile(values, [0.025, 0.975])]
+        interval = [float(bound) for bound in np.nanquantile(values, [0.025, 0.975])]
         code = "better" if interval[1] < 0 else "worse" if interval[0] > 0 else code
     words = {"better": "is better than", "worse": "is worse than",
              "not_distinguishable": "is not distinguishable from"}[code]
@@ -110,13 +118,22 @@ def _intervals(parts: np.ndarray, series: np.ndarray, horizon: int, seed: int) -
 
 
 def _drawn(series: np.ndarray, block: int, seed: int) -> np.ndarray | None:
-    """How often each draw holds each origin, (draws, k): blocks in a row within each series; None with too few."""
+    """How often each draw holds each origin, (draws, k): blocks in a row within each series, short series whole; None
+    with too few of both."""
     random, found = np.random.default_rng(seed), np.zeros((DRAWS, len(series)), np.float32)
-    for number in np.unique(series):
-        own = np.flatnonzero(series == number)
+    every, short = [np.flatnonzero(series == number) for number in np.unique(series)], []
+    for own in every:
         if len(own) < FEWEST_BLOCKS * block:
-            return None
+            short.append(own)
+            continue
         starts = random.integers(0, len(own), (DRAWS, -(-len(own) // block)))
         positions = (starts[:, :, None] + np.arange(block)).reshape(DRAWS, -1)[:, :len(own)] % len(own)
         np.add.at(found, (np.arange(DRAWS)[:, None], own[positions]), 1)
+    if len(short) >= FEWEST_BLOCKS:
+        often = random.multinomial(len(short), np.full(len(short), 1 / len(short)), DRAWS)
+        found[:, np.concatenate(short)] = np.repeat(often, [len(own) for own in short], axis=1)
+    elif len(short) == len(every):
+        return None
+    else:
+        found[:, np.concatenate([*short, np.zeros(0, int)])] = 1
     return found

@@ -72,17 +72,19 @@ def build(network: str, linear: LinearAutoregression, options: dict[str, Any]) -
 
 
 def from_values(model: keras.Model, table: TimeSeries, found: Cut) -> keras.Model:
-    """Name (B,) and values (B, L) of series as they stand -> forecasts (B, H), the scale of each series inside."""
+    """Name (B,) and values (B, L) float64 of series as they stand -> forecasts (B, H), the scale of each series inside:
+    values may be large beside their deviation."""
     name = keras.Input((1,), dtype="string", name="series")
-    values = keras.Input(model.input_shape[1:], name="values")
+    values = keras.Input(model.input_shape[1:], dtype="float64", name="values")
     lookup = keras.layers.StringLookup(vocabulary=[named(other) for other in table.names], name="lookup")
-    scale = keras.layers.Embedding(len(table.names) + 1, 2, trainable=False, name="scale")
+    scale = keras.layers.Embedding(len(table.names) + 1, 2, trainable=False, dtype="float64", name="scale")
     mean, deviation = keras.ops.split(scale(lookup(name))[:, 0], 2, axis=1)
-    scaled = keras.ops.squeeze(model((values - mean) / deviation), -1)
+    scaled = keras.ops.squeeze(model(keras.ops.cast((values - mean) / deviation, "float32")), -1)
+    scaled = keras.ops.cast(scaled, "float64")
     forecast = mean + scaled * deviation  # in this order: Keras takes (H, 1) added to (H, H) for a bias of the columns
     result = keras.Model([name, values], forecast, name="forecaster")
     rows = np.stack([found.means, found.scales], axis=1)
-    scale.set_weights([np.concatenate([[[0.0, 1.0]], rows]).astype(np.float32)])
+    scale.set_weights([np.concatenate([[[0.0, 1.0]], rows])])
     return result
 
 

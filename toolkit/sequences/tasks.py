@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from toolkit import ToolkitError
 from toolkit.sequences import language_models
 from toolkit.tables import Table, read_table, tagged_texts, time_series
 from toolkit.tables.tagged_texts import TaggedTexts
@@ -28,8 +29,11 @@ def read(task: str, source: str, values: Mapping[str, Any]) -> TaggedTexts | Tim
         values: by name of option; those that the reader does not know are left alone.
 
     Raises:
-        ToolkitError: the table cannot be used.
+        ToolkitError: the table cannot be used, or is to keep some labels of each class.
     """
+    if values.get("labels_per_class") is not None:
+        raise ToolkitError(f"--labels-per-class keeps some labels of each class, and --task {task} has no classes: "
+                           f"leave it out.")
     own = {name: values[name] for name in ARGUMENTS[task] if name in values}
     if task == "tag":
         return tagged_texts.read(source, **own)

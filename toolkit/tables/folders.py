@@ -20,7 +20,8 @@ def read(source: str, *, class_names: Sequence[str] | None, require_labels: bool
     """Lists the images below a folder; looks at none of them. Hidden files and folders do not count.
 
     The folder holds class folders, or the folders train, validation and test with class folders in each. A folder
-    called unlabelled holds images without a label. Images in deeper folders belong to the class folder above them.
+    called unlabelled holds images without a label, beside train those to train on. Images in deeper folders belong to
+    the class folder above them.
 
     Args:
         source: path of the folder, as the user named it.
@@ -28,13 +29,21 @@ def read(source: str, *, class_names: Sequence[str] | None, require_labels: bool
         require_labels: refuse a folder without class folders.
 
     Raises:
-        TableError: there is no image, or there are no class folders where they are needed.
+        TableError: there is no image, there are no class folders where they are needed, or train and test have other
+            neighbours.
     """
     top = Path(source).expanduser()
     inside = _folders(source, top)
-    if inside and all(name.lower() in SPLIT_WORDS for name in inside):
-        places = [(name, SPLIT_WORDS[name.lower()], top / name) for name in inside]
+    splits = {name: SPLIT_WORDS[name.lower()] for name in inside if name.lower() in SPLIT_WORDS}
+    pool = [name for name in inside if name.lower() in UNLABELLED_FOLDERS] if splits else []
+    others = set(inside) - {*splits, *pool}
+    if splits and not others:
+        places = [(name, split, top / name) for name, split in splits.items()]
+    elif {"train", "test"} <= set(splits.values()):
+        raise TableError(f"{source} holds {listed(sorted(splits))}, as a folder of splits does, and {listed(sorted(others))}"
+                         f" beside them, as a folder of classes does. Move {listed(sorted(others))} elsewhere.")
     else:
+        pool = []
         places = [("", None, top)]
     counts: Counter[str] = Counter()
     found: list[tuple[str, str, str | None]] = []  # name relative to the top, class, split
@@ -50,6 +59,8 @@ def read(source: str, *, class_names: Sequence[str] | None, require_labels: bool
             label = "" if folder.lower() in UNLABELLED_FOLDERS else folder
             found += [(name, label, split) for name in images]
             empty += [] if images else [os.path.join(prefix, folder)]
+    for name in pool:
+        found += [(os.path.join(name, image), "", "train") for image in _images(top / name, counts)]
     if not found:
         raise _nothing(source, require_labels, counts["loose"])
     return _entries(source, top, sorted(found), _notes(source, counts, empty))

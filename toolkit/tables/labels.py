@@ -18,11 +18,16 @@ _REAL_VALUES = 20  # distinct fractional numbers that may still be classes
 _FEWEST_FOR_OWN_CLASSES = 8
 
 
-def tidied(labels: Sequence[str]) -> list[str]:
-    """Labels in one Unicode form; a column of nothing but 0.0, 1.0, 2.0 becomes 0, 1, 2."""
+def tidied(labels: Sequence[str], class_names: Sequence[str] | None = None) -> list[str]:
+    """Labels in one Unicode form; a column of nothing but 0.0, 1.0, 2.0 becomes 0, 1, 2, unless 1.0 is a class.
+
+    Args:
+        labels: n.
+        class_names: those of a trained model; None otherwise.
+    """
     forms = {label: unicodedata.normalize("NFC", label) for label in set(labels)}
     integral = {label: _INTEGRAL.fullmatch(form) for label, form in forms.items() if form}
-    if integral and all(integral.values()):
+    if integral and all(integral.values()) and not set(forms.values()) & set(class_names or ()):
         forms.update({label: match[1] for label, match in integral.items()})
     return [forms[label] for label in labels]
 
@@ -73,6 +78,22 @@ def refuse_unknown(entries: Entries, class_names: Sequence[str], what: str) -> N
     meant = "" if _NUMBER.fullmatch(label) else suggestion(label, class_names)
     raise TableError(f"{entries.where(first, entries.label_column)}: label '{label}' is not among the {what} "
                      f"({listed(class_names)}). Correct it, or {entries.how_unlabelled}.{meant}{more}")
+
+
+def without_unknown(entries: Entries, class_names: Sequence[str]) -> list[str]:
+    """Blanks the labels that are no class; a note where there are any.
+
+    Args:
+        entries: the rows.
+        class_names: the labels that may stay.
+    """
+    known = {"", *class_names}
+    unknown = Counter(label for label in entries.labels if label not in known)
+    if not unknown:
+        return []
+    entries.labels = [label if label in known else "" for label in entries.labels]
+    return [f"{counted(unknown.total(), 'label')} ({listed(in_order(set(unknown)), 5)}) are none of the classes "
+            f"({listed(class_names, 5)}) and are left blank."]
 
 
 def _refuse_no_training(entries: Entries, training: Counter[str]) -> None:

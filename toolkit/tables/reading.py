@@ -24,7 +24,7 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
                path_column: str = "path", label_column: str | None = "label", split_column: str | None = "split",
                group_column: str | None = "group", split_seed: int = 0, on_bad_image: str = "reject",
                class_names: Sequence[str] | None = None, labels_per_class: int | None = None, label_seed: int = 0,
-               require_labels: bool = True, max_pixels: int = MAX_PIXELS, text_column: str = "text",
+               require_labels: bool = True, unknown_labels: str = "refuse", max_pixels: int = MAX_PIXELS, text_column: str = "text",
                values_column: str = "values", series_column: str = "series", time_column: str = "time",
                unlabelled: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
                progress: Callable[[int, int], None] | None = None) -> Table:
@@ -50,6 +50,7 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
         label_seed: of that choice.
         require_labels: False for prediction: labels may be missing, no split is chosen, a row without one is "test",
             and the table may be empty if no input is usable.
+        unknown_labels: with ``class_names``, what becomes of other labels: "refuse", or "blank".
         max_pixels: images with more are set aside, unread.
         text_column: column of the texts in a CSV; a text may have line breaks.
         values_column: column of a CSV with a series in each cell, see ``series.of_cell``.
@@ -82,7 +83,7 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
                            require_labels=require_labels)
     added = additions.read(unlabelled, kind=entries.kind, columns=columns, root=folder)
     entries, *added = additions.of_one_form([entries, *added])
-    notes = [*entries.notes, *_check_cells(entries, class_names, require_labels)]
+    notes = [*entries.notes, *_check_cells(entries, class_names, require_labels, unknown_labels)]
     checks = {"max_pixels": max_pixels, "fail": on_bad_image == "fail", "progress": progress}
     usable = checking.check(entries, may_be_empty=not require_labels, **checks)
     names, lost = labels.class_map(entries, usable.kept, class_names, require_labels)
@@ -128,9 +129,12 @@ def _refuse_options(kind: str | None, on_bad_image: str, labels_per_class: int |
         raise TableError(f"max_pixels is {max_pixels:,}. Expected 1 to {LARGEST_MAX_PIXELS:,}.")
 
 
-def _check_cells(entries: Entries, class_names: Sequence[str] | None, require_labels: bool) -> list[str]:
+def _check_cells(entries: Entries, class_names: Sequence[str] | None, require_labels: bool, unknown_labels: str
+                 ) -> list[str]:
     """Tidies the labels, refuses what no input could mend, and notes what is doubtful."""
-    entries.labels = labels.tidied(entries.labels)
+    entries.labels = labels.tidied(entries.labels, class_names)
+    if class_names is not None and unknown_labels == "blank":
+        return [*labels.without_unknown(entries, class_names), *repeats.notes_on_files(entries)]
     if class_names is not None:
         labels.refuse_unknown(entries, class_names, "classes of the model")
     elif require_labels:

@@ -104,7 +104,7 @@ def choose(labels: np.ndarray, checksums: Sequence[str], groups: Sequence[str] |
         (n,) object array of "train" and "test".
     """
     rows = np.arange(len(labels))
-    taken = _take(labels, _units(checksums, groups, rows), TEST_RATIO, [seed, _TEST_STREAM], every_class=True)
+    taken = _take(labels, units(checksums, groups, rows), TEST_RATIO, [seed, _TEST_STREAM], every_class=True)
     return np.where(taken, "test", "train").astype(object)
 
 
@@ -128,8 +128,8 @@ def with_validation(splits: np.ndarray, labels: np.ndarray, checksums: Sequence[
     rows = np.flatnonzero(splits == "train")
     if (labels[rows] >= 0).sum() < FEWEST_FOR_VALIDATION:
         return splits
-    units = _units(checksums, groups, rows)
-    taken = _take(labels[rows], units, ratio, [seed, _VALIDATION_STREAM], every_class=False)
+    together = units(checksums, groups, rows)
+    taken = _take(labels[rows], together, ratio, [seed, _VALIDATION_STREAM], every_class=False)
     splits = splits.copy()
     splits[rows[taken]] = "validation"
     return splits
@@ -166,8 +166,17 @@ def with_few_labels(labels: np.ndarray, splits: np.ndarray, count: int, class_na
     return kept, [note]
 
 
-def _units(checksums: Sequence[str], groups: Sequence[str] | None, rows: np.ndarray) -> np.ndarray:
-    """Numbers the connected rows: (k,) for the k given rows, from 0 in the order of each unit's first row."""
+def units(checksums: Sequence[str], groups: Sequence[str] | None, rows: np.ndarray) -> np.ndarray:
+    """Numbers the rows that copies or groups connect.
+
+    Args:
+        checksums: n, of the images.
+        groups: n, "" for none; or None.
+        rows: (k,) positions.
+
+    Returns:
+        (k,) int, from 0 in the order of each unit's first row.
+    """
     parents = list(range(len(rows)))
 
     def top(row: int) -> int:

@@ -122,9 +122,16 @@ class Table:
         return dataclasses.replace(self, **chosen)
 
     @property
+    def usual_side(self) -> int:
+        """Median of the shorter sides of the training images, or of all where none is for training; in pixels."""
+        rows = self.in_split("train")
+        return int(np.median(self.sizes[rows if len(rows) else slice(None)].min(axis=1)))
+
+    @property
     def fingerprint(self) -> str:
-        """SHA-256 of inputs, labels, splits and class names: two tables with the same one train the same model."""
-        return _sha256(self.class_names, self.checksums, self.labels.tolist(), self.splits)
+        """SHA-256 of inputs, labels, splits, groups and class names: two tables with the same one train the same model."""
+        groups = [] if self.groups is None else [self.groups]
+        return _sha256(self.class_names, self.checksums, self.labels.tolist(), self.splits, *groups)
 
     @property
     def split_fingerprint(self) -> str:

@@ -153,6 +153,9 @@ def _notes(rejected: tuple[RejectedRow, ...], count: int, names: list[str]) -> l
     if rejected:
         found.append(f"{len(rejected):,} of {count:,} values are no numbers and are taken as missing (the first: row "
                      f"{rejected[0].row}, '{rejected[0].input}').")
+    if "" in names and "series" in names:
+        raise TableError("Rows without the name of a series stand beside a series named 'series', which is what they "
+                         "would be called: name them.")
     if "" in names and any(names):
         found.append("Rows without the name of a series are a series of their own.")
     return found

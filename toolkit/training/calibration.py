@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from toolkit import atomic_files
-from toolkit.training import checkpoints, loop, workers
+from toolkit.training import accumulation, checkpoints, loop, workers
 from toolkit.training.plans import Plan
 from toolkit.training.progress import say
 from toolkit.training.settings import Settings
@@ -49,6 +49,7 @@ def calibrate(model: keras.Model, batches: Batches, plan: Plan, settings: Settin
     kept = plan.folder / "calibration.json" if plan.folder else None
     if kept is None or not kept.is_file():
         found: dict[str, float] = {}
+        accumulation.divide_steps(model, plan.parts)
         if settings.find_learning_rate:
             found["learning_rate"] = find_learning_rate(model, batches)
             say(f"{plan.title}: the range test suggests learning rate {found['learning_rate']:.2g}")
@@ -88,10 +89,11 @@ def _seconds_to_end(model: keras.Model, plan: Plan, end_epoch: Callable[[], obje
 
 def _shortened(plan: Plan, settings: Settings, seconds: float, overhead: float, between: float, num_rows: int
                ) -> dict[str, int]:
-    """Epochs and steps that fit: as few epochs as hold them all, each cut a little shorter."""
+    """Epochs and steps that fit: as few epochs as hold them all, or all, where they are fixed; each cut shorter."""
     forward = seconds / (3 * settings.batch_size)  # of one row: about a third of its training step
     budget = settings.time_limit * 60 / settings.members - num_rows * forward - 2 * overhead
-    epochs = int(np.clip(math.ceil(budget / (plan.steps_per_epoch * seconds + between)), 1, plan.epochs))
+    fewest = plan.epochs if plan.fixed_epochs else 1
+    epochs = int(np.clip(math.ceil(budget / (plan.steps_per_epoch * seconds + between)), fewest, plan.epochs))
     steps = int((budget / epochs - between) / seconds)
     return {"epochs": epochs, "steps_per_epoch": int(np.clip(steps, 1, plan.steps_per_epoch))}
 
@@ -119,9 +121,10 @@ def find_learning_rate(model: keras.Model, batches: Batches, *, lowest: float = 
     """
     rates = np.geomspace(lowest, highest, RANGE_STEPS)
     optimizer, losses = model.optimizer, []
-    trial = keras.optimizers.get({"class_name": "Adam", "config": {"learning_rate": lowest}})
+    average = {"use_ema": optimizer.use_ema, "ema_momentum": optimizer.ema_momentum}  # a loss may look at it
+    trial = keras.optimizers.get({"class_name": "Adam", "config": {"learning_rate": lowest, **average}})
     if isinstance(optimizer, keras.optimizers.SGD):
-        trial = keras.optimizers.SGD(lowest, momentum=optimizer.momentum)
+        trial = keras.optimizers.SGD(lowest, momentum=optimizer.momentum, **average)
     weights = checkpoints.get_weights(model)
 
     def start(batch: int, logs: dict | None) -> None:
@@ -134,6 +137,8 @@ def find_learning_rate(model: keras.Model, batches: Batches, *, lowest: float = 
             model.stop_training = True
 
     model.compile(optimizer=trial, loss=model.loss)
+    with model.distribute_strategy.scope():
+        trial.build(model.trainable_variables)
     sweep = keras.callbacks.LambdaCallback(on_train_batch_begin=start, on_train_batch_end=end)
     model.fit(loop.distributed(model, batches, 0), steps_per_epoch=RANGE_STEPS, epochs=1, verbose=0, callbacks=[sweep],
               shuffle=False)

@@ -108,7 +108,7 @@ def through_network(backbone: "keras.Model", table: Table, indices: np.ndarray |
 def pixels(table: Table, indices: np.ndarray | None = None, *, cache: Path | None = None) -> np.ndarray:
     """The pixels themselves as features: the plain baseline.
 
-    Images are resized to a square of 32 pixels, or of their own size where all have one smaller size, and scaled to
+    Images are resized to a square of 32 pixels, or of their own size where that is usually smaller, and scaled to
     [0, 1]; grey tables have one channel.
 
     Args:
@@ -119,7 +119,7 @@ def pixels(table: Table, indices: np.ndarray | None = None, *, cache: Path | Non
     Returns:
         (n, side * side * channels) float32.
     """
-    side = int(min(PIXEL_SIDE, table.sizes.min()))
+    side = min(PIXEL_SIDE, table.usual_side)
     preprocessing = backbones.Preprocessing(image_size=side, resize_size=side, interpolation="bilinear", antialias=True)
 
     def compute(rows: np.ndarray, progress: Progress) -> np.ndarray:

@@ -23,6 +23,7 @@ class Plan:
         from_start: whether the weights before training are judged too (epoch 0).
         checkpoint_seconds: time between checkpoints within an epoch; at its end there always is one. 0:
             after every step.
+        fixed_epochs: whether a time limit shortens epochs only, because each of them is a stage of its own.
         parts: of a batch, whose gradients are added up (see ``accumulation``).
     """
 
@@ -34,6 +35,7 @@ class Plan:
     keep: str = "best"
     from_start: bool = True
     checkpoint_seconds: float = 60.0
+    fixed_epochs: bool = False
     parts: int = 1
 
     @property

@@ -8,6 +8,7 @@ writes; the others write into a folder of their own, which goes when they end, a
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -175,7 +176,25 @@ def _params(recipe: str, table: Table, options: Mapping[str, Any]) -> dict[str, 
                 **{name: metadata.version(name) for name in PACKAGES}}
     params = {"recipe": recipe, "table": table.arguments, "options": dict(options), "rows": len(table),
               "fingerprint": table.fingerprint, "split_fingerprint": table.split_fingerprint, "versions": versions}
+    if checksum := _of_weights(options):
+        params["weights_checksum"] = checksum
     return json.loads(json.dumps(params))
+
+
+def _of_weights(options: Mapping[str, Any]) -> str | None:
+    """SHA-256 of the file, or the files of the folder, that a run takes its weights from; None: they come with this
+    package, or there are none."""
+    if "backbone" not in options:
+        return None
+    from toolkit.models import weight_sources
+
+    source = Path(weight_sources.find(options["backbone"], options["weights"]).weights)
+    digest = hashlib.sha256()
+    for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
+        if path.is_file():
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest() if source.exists() else None
 
 
 def _check_same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -188,6 +207,9 @@ def _check_same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> N
     if changed:
         raise ToolkitError(f"--resume continues the same command, but {'; '.join(changed)}. Repeat the first command, "
                            f"or choose another --output.")
+    if old.get("weights_checksum", now := new.get("weights_checksum")) != now:
+        raise ToolkitError(f"--resume continues from the same weights, but the file or folder that they come from has "
+                           f"changed since {path} was begun: choose another --output.")
     if (old["fingerprint"], old["split_fingerprint"]) != (new["fingerprint"], new["split_fingerprint"]):
         raise ToolkitError(f"--resume continues on the same data, but inputs, labels or splits have changed since "
                            f"{path} was begun: choose another --output.")

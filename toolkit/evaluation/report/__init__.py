@@ -1,7 +1,8 @@
-"""The report of a run: ``build`` computes it, ``write`` writes the files of a run, ``text`` puts it into words."""
+"""The report of a run: ``build`` computes it, ``write`` writes the files of a run, ``text`` puts it into words; ``learnt``
+says which rows a finished run has seen the labels of."""
 
 from toolkit.evaluation.report.contents import build
-from toolkit.evaluation.report.files import write
+from toolkit.evaluation.report.files import learnt, write
 from toolkit.evaluation.report.plain_text import text
 
-__all__ = ["build", "text", "write"]
+__all__ = ["build", "learnt", "text", "write"]

@@ -43,7 +43,8 @@ def write(output: Path, table: Table, probabilities: np.ndarray, report: Mapping
     sources = [] if table.origins is None else ["source"]  # of added unlabelled images, whose rows count for themselves
     write_csv(output / "rejected.csv", ["row", "input", "reason", "message", *sources],
               ([row.row, row.input, row.reason, row.message, *([row.origin] if sources else [])] for row in rejected))
-    write_csv(output / "splits.csv", ["row", "split"] + ["group"] * (table.groups is not None), _splits(table))
+    write_csv(output / "splits.csv", ["row", "split"] + ["group"] * (table.groups is not None) + ["checksum"],
+              _splits(table))
     write_json(output / "classes.json", list(names))
     columns = list(dict.fromkeys([*HISTORY_COLUMNS, *(key for epoch in history for key in epoch)]))
     write_csv(output / "history.csv", columns, ([epoch.get(column, "") for column in columns] for epoch in history))
@@ -54,9 +55,25 @@ def write(output: Path, table: Table, probabilities: np.ndarray, report: Mapping
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a CSV file whole or not at all; floats as short as reads back the same number."""
     with _put_in_place(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv_writer(file)
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def csv_writer(file: Any) -> Any:
+    """A ``csv.writer`` whose lines end in LF, and that quotes a cell with a carriage return too."""
+    return csv.writer(_Lines(file), lineterminator="\r\n")
+
+
+class _Lines:
+    """Takes lines that end in CR LF and writes them with LF."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def write(self, line: str) -> None:
+        """Writes one line."""
+        self.file.write(line.removesuffix("\r\n") + "\n")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -106,12 +123,28 @@ def prediction_lines(table: Table, probabilities: np.ndarray) -> Iterator[list[A
 
 
 def _splits(table: Table) -> Iterator[list[Any]]:
-    """Lines of splits.csv in the order of the input; with the group where the table has groups."""
+    """Lines of splits.csv in the order of the input; with the group where the table has groups, and the checksum of
+    what a label was learnt of, or chose by: such rows can test nothing that builds on this run."""
     for row, index, rejected in _in_input_order(table):
         line = [row, table.splits[index] if rejected is None else rejected.split]
         if table.groups is not None:
             line.append(table.groups[index] if rejected is None and table.groups[index] is not None else "")
-        yield line
+        told = rejected is None and table.labels[index] >= 0 and table.splits[index] != "test"
+        yield [*line, table.checksums[index] if told else ""]
+
+
+def learnt(run: str | Path) -> frozenset[str]:
+    """Checksums of the rows whose labels a run has learnt from or was chosen by; none where that is not known.
+
+    Args:
+        run: its folder, or a file in it.
+    """
+    folder = Path(run) if Path(run).is_dir() else Path(run).parent
+    try:
+        with open(folder / "splits.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return frozenset(line.get("checksum") or "" for line in csv.DictReader(file)) - {""}
+    except (OSError, csv.Error):
+        return frozenset()
 
 
 def _in_input_order(table: Table) -> Iterator[tuple[int, int, Any]]:
