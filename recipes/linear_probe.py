@@ -87,11 +87,9 @@ def refuse_leak(table: Table, settings: Settings, source: weight_sources.Source)
     """
     if not Path(source.weights).exists() or settings.from_autoencoder:  # that has learnt from no label
         return
-    seen = np.array(sorted(report.learnt(source.weights)), str)
-    checksums = table.checksums.astype(str)
-    own = np.concatenate([checksums[table.labelled(split)] for split in ("train", "validation")])
-    test = checksums[table.labelled("test")]
-    leaks = int((np.isin(test, seen) & ~np.isin(test, own)).sum())
+    own, test = (table.checksums[(table.labels >= 0) & here] for here in (table.splits != "test", table.splits == "test"))
+    seen = report.learnt(source.weights) - {*own}
+    leaks = sum(checksum in seen for checksum in test)
     if leaks:
         raise ToolkitError(f"{leaks:,} of {len(test):,} test rows of {table.source} are among those whose labels "
                            f"{source.weights} has learnt from or was chosen by, so they would test nothing: split the "

@@ -45,6 +45,7 @@ def test_splits_beside_other_folders_are_refused(tmp_path, pictures):
     pictures("train/cat/1.png", "test/dog/3.png", "extra/4.png")
     with pytest.raises(TableError, match="holds test, train, as a folder of splits does, and extra beside them"):
         entries(tmp_path)
+    assert len(entries(tmp_path, require_labels=False).names) == 3  # nothing is learnt from them
 
 
 def test_what_is_left_out_is_noted_unless_it_is_hidden(tmp_path, pictures):

@@ -117,7 +117,8 @@ def _unseen(run: str, table: "Table") -> "Table":
 
     if (table.splits != "test").any():
         return table
-    seen = np.isin(table.checksums.astype(str), np.array(sorted(files.learnt(run)), str)) & (table.labels >= 0)
+    learnt = files.learnt(run)
+    seen = np.array([checksum in learnt for checksum in table.checksums], bool) & (table.labels >= 0)
     if not seen.any():
         return table
     if seen.sum() == (table.labels >= 0).sum():
@@ -226,7 +227,8 @@ def _params(run: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             params = json.load(file)
-        return {name: params[name] for name in ("recipe", "table", "options", "fingerprint", "versions")}
+        known = {name: params[name] for name in ("recipe", "table", "options", "fingerprint", "versions")}
+        return {**known, "weights_checksum": params.get("weights_checksum")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ToolkitError(f"{path} cannot be used ({error!r}): expected what a run wrote there.") from error
 
@@ -235,6 +237,8 @@ def _reasons(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What may have made two runs differ, in sentences."""
     reasons = [f"{name} was {version}, now {new['versions'].get(name)}." for name, version in old["versions"].items()
                if new["versions"].get(name) != version]
+    if old["weights_checksum"] != new["weights_checksum"]:
+        reasons.append("The file or folder that its weights come from has changed.")
     if old["options"].get("time_limit") is not None:
         reasons.append("With --time-limit the length of training depends on the speed of the machine.")
     return reasons

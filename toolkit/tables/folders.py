@@ -39,9 +39,10 @@ def read(source: str, *, class_names: Sequence[str] | None, require_labels: bool
     others = set(inside) - {*splits, *pool}
     if splits and not others:
         places = [(name, split, top / name) for name, split in splits.items()]
-    elif {"train", "test"} <= set(splits.values()):
-        raise TableError(f"{source} holds {listed(sorted(splits))}, as a folder of splits does, and {listed(sorted(others))}"
-                         f" beside them, as a folder of classes does. Move {listed(sorted(others))} elsewhere.")
+    elif require_labels and {"train", "test"} <= set(splits.values()):
+        beside = listed(sorted(others))
+        raise TableError(f"{source} holds {listed(sorted(splits))}, as a folder of splits does, and {beside} beside them, "
+                         f"as a folder of classes does. Move {beside} elsewhere.")
     else:
         pool = []
         places = [("", None, top)]
