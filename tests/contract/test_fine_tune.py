@@ -68,7 +68,7 @@ def test_the_network_moves_but_frozen_batch_norm_does_not(table: Table, pretrain
 
     settings = dataclasses.replace(pretrained, epochs=4, batch_norm="frozen", patience=None, monitor="log_loss",
                                    learning_rate=0.01, ema=0)
-    without_validation = dataclasses.replace(table, splits=np.where(table.splits == "validation", "test", table.splits))
+    without_validation = table.select(np.flatnonzero(table.splits != "validation"))
     fine_tune.run(without_validation, output=tmp_path / "run", settings=settings, unfreeze=unfreeze)
     before, after = (keras.models.load_model(path, compile=False)
                      for path in (pretrained.weights, tmp_path / "run" / "model.keras"))

@@ -184,7 +184,7 @@ def _params(recipe: str, table: Table, options: Mapping[str, Any]) -> dict[str, 
 def _of_weights(options: Mapping[str, Any]) -> str | None:
     """SHA-256 of the file, or the files of the folder, that a run takes its weights from; None: they come with this
     package, or there are none."""
-    if "backbone" not in options:
+    if not {"backbone", "weights"} <= options.keys():
         return None
     from toolkit.models import weight_sources
 
