@@ -87,7 +87,8 @@ def refuse_leak(table: Table, settings: Settings, source: weight_sources.Source)
     """
     if not Path(source.weights).exists() or settings.from_autoencoder:  # that has learnt from no label
         return
-    own, test = (table.checksums[(table.labels >= 0) & here] for here in (table.splits != "test", table.splits == "test"))
+    labelled, tested = table.labels >= 0, table.splits == "test"
+    own, test = table.checksums[labelled & ~tested], table.checksums[labelled & tested]
     seen = report.learnt(source.weights) - {*own}
     leaks = sum(checksum in seen for checksum in test)
     if leaks:

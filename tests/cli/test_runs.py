@@ -53,7 +53,8 @@ def test_rows_that_a_run_has_learnt_from_test_nothing(fine_tuned: Runs, photos: 
     table.write_text("path,label\n0.png,dark\n21.png,light\n30.png,dark\n31.png,light\n2.png,\n")
     report = json.loads(toolkit("evaluate", fine_tuned[0], table, "--json").stdout)
     assert report["test"]["count"] == 2 and any(note.startswith("2 of 5 rows are left out") for note in report["notes"])
-    assert json.loads(toolkit("evaluate", fine_tuned[0], table, "--split", "all", "--json").stdout)["test"]["count"] == 4
+    every = json.loads(toolkit("evaluate", fine_tuned[0], table, "--split", "all", "--json").stdout)
+    assert every["test"]["count"] == 4
     table.write_text("path,label\n0.png,dark\n21.png,light\n2.png,\n")
     refused = toolkit("evaluate", fine_tuned[0], table)
     assert refused.exit_code == 1 and "none can test it" in refused.stderr

@@ -238,8 +238,8 @@ def test_a_time_limit_holds_for_the_control_alone(table: Table, tmp_path: Path) 
 
 def test_rounds_keep_their_number_under_a_time_limit(table: Table, tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, time_limit=0.06)
-    report = pseudo_label.run(table, output=tmp_path / "run", settings=settings, space="pixels", steps=200_000, rounds=4,
-                              per_label=1)
+    report = pseudo_label.run(table, output=tmp_path / "run", settings=settings, space="pixels", steps=200_000,
+                              rounds=4, per_label=1)
     assert report["training"]["steps"] < 100_000 and len(pd.read_csv(tmp_path / "run" / "history.csv")) == 4
     with pytest.raises(ToolkitError, match="--rounds 2 or more"):
         pseudo_label.run(table, output=tmp_path / "one", settings=SETTINGS, space="pixels", rounds=1)

@@ -290,4 +290,5 @@ def test_a_round_begins_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_labels_are_as_smooth_as_the_controls(model: Callable[..., pixel_models.PoolModel], batch: tuple) -> None:
     x, y = batch
     smooth = made(model, label_smoothing=0.3)
-    assert loss(smooth, batch) == pytest.approx(entropy(0.7 * y + 0.3 / CLASSES, logits(smooth, x["labelled"])), rel=1e-5)
+    expected = entropy(0.7 * y + 0.3 / CLASSES, logits(smooth, x["labelled"]))
+    assert loss(smooth, batch) == pytest.approx(expected, rel=1e-5)

@@ -129,7 +129,7 @@ def corrupted(crops: np.ndarray, corruption: str, level: float, seed: int) -> np
 
 
 def write_pictures(folder: Path, table: Table, pictures: np.ndarray) -> None:
-    """Writes (n, S, S, 3) in [0, 255] as PNG files called as the inputs; where two are called alike, all with their row.
+    """Writes (n, S, S, 3) in [0, 255] as PNG files called as the inputs, with their rows where two are called alike.
 
     Raises:
         ToolkitError: if the disk refuses.

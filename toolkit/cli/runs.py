@@ -122,10 +122,10 @@ def _unseen(run: str, table: "Table") -> "Table":
     if not seen.any():
         return table
     if seen.sum() == (table.labels >= 0).sum():
-        raise ToolkitError(f"{run} has learnt from all labelled rows of {table.source} or was chosen by them, so none can "
-                           f"test it: name other rows, or --split all to score these all the same.")
-    note = (f"{int(seen.sum()):,} of {len(table):,} rows are left out: {run} has learnt from their labels or was chosen "
-            f"by them (--split all scores them too).")
+        raise ToolkitError(f"{run} has learnt from all labelled rows of {table.source} or was chosen by them, so none "
+                           f"can test it: name other rows, or --split all to score these all the same.")
+    note = (f"{int(seen.sum()):,} of {len(table):,} rows are left out: {run} has learnt from their labels or was "
+            f"chosen by them (--split all scores them too).")
     return dataclasses.replace(table.select(np.flatnonzero(~seen)), notes=(*table.notes, note))
 
 
@@ -202,8 +202,8 @@ def rerun(ctx: click.Context, run: str, output: str | None) -> None:
 
     params = _params(run)
     if not os.path.isfile(os.path.join(run, "predictions.csv")):
-        raise ToolkitError(f"{run} holds no predictions.csv, since its table has no labels: there is nothing to check a "
-                           f"second run against. Train again with its command and another --output.")
+        raise ToolkitError(f"{run} holds no predictions.csv, since its table has no labels: there is nothing to check "
+                           f"a second run against. Train again with its command and another --output.")
     output = output or f"{run.rstrip('/')}-rerun"
     run_folders.check(output, resume=None)
     recipes.repeat(run, params, output)

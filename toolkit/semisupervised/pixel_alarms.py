@@ -114,7 +114,8 @@ class Alarms(keras.callbacks.Callback):
         if number is not None:
             self._raise("one class", f"One class swallows the pseudo-labels: {100 * mass[number] / mass.sum():.3g} % "
                                      f"of those used are of the class '{self.class_names[number]}'. Align them with "
-                                     "the classes' shares (fix-match --rule adamatch), or label more rows of the others.")
+                                     "the classes' shares (fix-match --rule adamatch), or label more rows of the "
+                                     "others.")
         if self.held_out is not None and (words := audit.falling(precisions(self.history, len(self.held_out.labels)))):
             self._raise("confirmation bias", words)
 

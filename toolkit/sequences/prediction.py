@@ -53,7 +53,8 @@ def _forecasts(run: Path, source: str, values: Mapping[str, Any]) -> Iterator[li
         if len(filled) < lags:
             raise ToolkitError(f"{source}: {f'series {name!r}' if name else 'the series'} has {len(filled)} values, "
                                f"and {run} forecasts from {lags}.")
-        ahead = model([tf.constant([[forecasting.named(name)]]), tf.constant(filled[None, -lags:], model.inputs[1].dtype)])
+        last = tf.constant(filled[None, -lags:], model.inputs[1].dtype)
+        ahead = model([tf.constant([[forecasting.named(name)]]), last])
         yield from ([name, times[-1], step + 1, float(value)] for step, value in enumerate(ahead.numpy()[0]))
 
 

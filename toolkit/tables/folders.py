@@ -41,8 +41,8 @@ def read(source: str, *, class_names: Sequence[str] | None, require_labels: bool
         places = [(name, split, top / name) for name, split in splits.items()]
     elif require_labels and {"train", "test"} <= set(splits.values()):
         beside = listed(sorted(others))
-        raise TableError(f"{source} holds {listed(sorted(splits))}, as a folder of splits does, and {beside} beside them, "
-                         f"as a folder of classes does. Move {beside} elsewhere.")
+        raise TableError(f"{source} holds {listed(sorted(splits))}, as a folder of splits does, and {beside} beside "
+                         f"them, as a folder of classes does. Move {beside} elsewhere.")
     else:
         pool = []
         places = [("", None, top)]

@@ -24,8 +24,9 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
                path_column: str = "path", label_column: str | None = "label", split_column: str | None = "split",
                group_column: str | None = "group", split_seed: int = 0, on_bad_image: str = "reject",
                class_names: Sequence[str] | None = None, labels_per_class: int | None = None, label_seed: int = 0,
-               require_labels: bool = True, unknown_labels: str = "refuse", max_pixels: int = MAX_PIXELS, text_column: str = "text",
-               values_column: str = "values", series_column: str = "series", time_column: str = "time",
+               require_labels: bool = True, unknown_labels: str = "refuse", max_pixels: int = MAX_PIXELS,
+               text_column: str = "text", values_column: str = "values", series_column: str = "series",
+               time_column: str = "time",
                unlabelled: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
                progress: Callable[[int, int], None] | None = None) -> Table:
     """Reads and checks a table; every input is looked at once, images are decoded.

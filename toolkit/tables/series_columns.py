@@ -103,7 +103,7 @@ def _value_columns(sheet: Sheet, where: dict[str, int | None], what: str) -> tup
     free = [i for i in range(len(sheet.header)) if i not in taken]
     positions = [i for i in free if _holds_numbers(sheet.column(i))]
     between = free[free.index(positions[0]):free.index(positions[-1])] if positions else []
-    positions = sorted({*positions, *(i for i in between if _is_blank(sheet.column(i)))})  # missing in every row
+    positions = sorted({*positions, *(i for i in between if not _filled(sheet.column(i)))})  # missing in every row
     if not positions:
         raise TableError(f"{sheet.source} has no column of numbers for the {what} of its series; its columns are "
                          f"{listed(sheet.header)}. Add some, or a column 'values' with a list in each cell.")
@@ -114,12 +114,13 @@ def _value_columns(sheet: Sheet, where: dict[str, int | None], what: str) -> tup
 
 def _holds_numbers(cells: Iterable[str]) -> bool:
     """Whether most cells that are not blank hold a number; those that do not are refused row by row."""
-    filled = [cell for cell in cells if cell.strip().lower() not in series.MISSING]
+    filled = _filled(cells)
     return 2 * sum(map(_is_number, filled)) > len(filled)
 
 
-def _is_blank(cells: Iterable[str]) -> bool:
-    return all(cell.strip().lower() in series.MISSING for cell in cells)
+def _filled(cells: Iterable[str]) -> list[str]:
+    """The cells that are not blank."""
+    return [cell for cell in cells if cell.strip().lower() not in series.MISSING]
 
 
 def _is_number(cell: str) -> bool:

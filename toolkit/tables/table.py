@@ -129,7 +129,7 @@ class Table:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of inputs, labels, splits, groups and class names: two tables with the same one train the same model."""
+        """SHA-256 of inputs, labels, splits, groups and class names: with the same one, tables train the same model."""
         groups = [] if self.groups is None else [self.groups]
         return _sha256(self.class_names, self.checksums, self.labels.tolist(), self.splits, *groups)
 

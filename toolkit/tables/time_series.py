@@ -102,6 +102,9 @@ def read(source: str, *, value_column: str = "value", series_column: str | None 
             raise TableError(f"{source}, row {sheet.rows[max(twice)]}: the time '{times[max(twice)]}' stands in row "
                              f"{sheet.rows[min(twice)]} {'of series ' + repr(short(name)) + ' ' if name else ''}"
                              f"already. Delete one, or name the column that tells series apart: --series-column.")
+    if {"", "series"} <= set(names):
+        raise TableError(f"{source}: rows without the name of a series stand beside a series named 'series', which is "
+                         "what they would be called: name them.")
     notes = [*sheet.notes, *_notes(rejected, len(sheet.rows), [names[i] for i in range(len(names))])]
     return TimeSeries(tuple(lines), tuple(values[own] for own in lines.values()),
                       tuple(tuple(times[i] for i in own) for own in lines.values()),
@@ -153,9 +156,6 @@ def _notes(rejected: tuple[RejectedRow, ...], count: int, names: list[str]) -> l
     if rejected:
         found.append(f"{len(rejected):,} of {count:,} values are no numbers and are taken as missing (the first: row "
                      f"{rejected[0].row}, '{rejected[0].input}').")
-    if "" in names and "series" in names:
-        raise TableError("Rows without the name of a series stand beside a series named 'series', which is what they "
-                         "would be called: name them.")
     if "" in names and any(names):
         found.append("Rows without the name of a series are a series of their own.")
     return found

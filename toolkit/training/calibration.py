@@ -121,7 +121,8 @@ def find_learning_rate(model: keras.Model, batches: Batches, *, lowest: float = 
     """
     rates = np.geomspace(lowest, highest, RANGE_STEPS)
     optimizer, losses = model.optimizer, []
-    average = {"use_ema": optimizer.use_ema, "ema_momentum": optimizer.ema_momentum}  # a loss may look at it
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # float16: loss scaling
+    average = {"use_ema": inner.use_ema, "ema_momentum": inner.ema_momentum}  # a loss may look at it
     trial = keras.optimizers.get({"class_name": "Adam", "config": {"learning_rate": lowest, **average}})
     if isinstance(optimizer, keras.optimizers.SGD):
         trial = keras.optimizers.SGD(lowest, momentum=optimizer.momentum, **average)
@@ -137,8 +138,7 @@ def find_learning_rate(model: keras.Model, batches: Batches, *, lowest: float = 
             model.stop_training = True
 
     model.compile(optimizer=trial, loss=model.loss)
-    with model.distribute_strategy.scope():
-        trial.build(model.trainable_variables)
+    _build_optimizer(model)
     sweep = keras.callbacks.LambdaCallback(on_train_batch_begin=start, on_train_batch_end=end)
     model.fit(loop.distributed(model, batches, 0), steps_per_epoch=RANGE_STEPS, epochs=1, verbose=0, callbacks=[sweep],
               shuffle=False)
@@ -148,10 +148,14 @@ def find_learning_rate(model: keras.Model, batches: Batches, *, lowest: float = 
     return float(rates[int(np.nanargmin(smooth))] / 10)
 
 
-def _try(model: keras.Model, batches: Batches, steps: int, callback: keras.callbacks.Callback) -> None:
-    """Trains ``steps`` steps and puts weights and optimizer back."""
+def _build_optimizer(model: keras.Model) -> None:
     with model.distribute_strategy.scope():
         model.optimizer.build(model.trainable_variables)
+
+
+def _try(model: keras.Model, batches: Batches, steps: int, callback: keras.callbacks.Callback) -> None:
+    """Trains ``steps`` steps and puts weights and optimizer back."""
+    _build_optimizer(model)
     state = checkpoints.get_state(model)
     model.fit(loop.distributed(model, batches, 0), steps_per_epoch=steps, epochs=1, verbose=0, callbacks=[callback],
               shuffle=False)

@@ -1,5 +1,5 @@
-"""The report of a run: ``build`` computes it, ``write`` writes the files of a run, ``text`` puts it into words; ``learnt``
-says which rows a finished run has seen the labels of."""
+"""The report of a run: ``build`` computes it, ``write`` writes the files of a run, ``text`` puts it into words;
+``learnt`` says which rows a finished run has seen the labels of."""
 
 from toolkit.evaluation.report.contents import build
 from toolkit.evaluation.report.files import learnt, write

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -139,12 +140,18 @@ def learnt(run: str | Path) -> frozenset[str]:
     Args:
         run: its folder, or a file in it.
     """
-    folder = Path(run) if Path(run).is_dir() else Path(run).parent
+    path = (Path(run) if Path(run).is_dir() else Path(run).parent) / "splits.csv"
     try:
-        with open(folder / "splits.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return frozenset(line.get("checksum") or "" for line in csv.DictReader(file)) - {""}
+        return _checksums(path, path.stat().st_mtime_ns)
     except (OSError, csv.Error):
         return frozenset()
+
+
+@functools.lru_cache(maxsize=1)
+def _checksums(path: Path, written: int) -> frozenset[str]:
+    """Those of a splits.csv as it was written then: a recipe builds its backbone, and so asks, several times."""
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return frozenset(line.get("checksum") or "" for line in csv.DictReader(file)) - {""}
 
 
 def _in_input_order(table: Table) -> Iterator[tuple[int, int, Any]]:
