@@ -47,8 +47,7 @@ def one_run(values: np.ndarray, labels: np.ndarray, per_class: int, seed: int, f
     settings = [{**control.settings, **own} for own in pseudo_label.ROUNDS]
     chosen = trials.choose(pseudo_label.in_rounds, settings, problem)
     judgement = pools.judge(chosen.labels, chosen.probabilities, control.probabilities)
-    fit, plain = trials.final(pseudo_label.in_rounds, chosen, problem), trials.final(
-        pseudo_label.labels_only, control, problem)
+    fit, plain = trials.final(chosen, problem), trials.final(control, problem)
     found = trials.audited(fit, chosen, problem, [str(number) for number in range(10)])
     right = (fit.pseudo_labels == labels[pool])[fit.rounds > 0]
     low, high = found["precision"]["interval95"]

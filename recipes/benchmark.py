@@ -221,7 +221,7 @@ def report(table: Table, rows: Sequence[Row], found: Measurements) -> dict[str, 
         measured.append({
             "name": row.name, "kind": row.kind, **row.describe(), "failure": found.failures.get(row.name, ""),
             "hits": found.of(row.name, "hits"), "validation": found.of(row.name, "validation_accuracy"),
-            "labels_only": found.of(row.name, "labels_only_accuracy"),
+            "control_hits": found.of(row.name, "control_hits"),
             "seconds": found.of(row.name, "seconds"), "peak_memory_gb": found.of(row.name, "peak_memory_gb"),
             "published": published_figures.figure(published, row.describe()),
             "details": next(iter(found.of(row.name, "details")), {}),

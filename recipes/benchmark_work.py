@@ -101,13 +101,15 @@ def result(table: Table, row: Row, folder: Path, *, prepare: Callable[[], None] 
         prepare: called first in the process.
 
     Returns:
-        dict: hits (t,) bool for the labelled test rows, in the order of the table, validation_accuracy (None without
-        validation rows), seconds, peak_memory_gb, details, labels_only_accuracy (of the recipe's own control on the
-        test rows, if its kind is "unlabelled"). Or failure: a sentence.
+        dict: hits (t,) bool for the labelled test rows, in the order of the table, control_hits (t,) bool of the
+        recipe's own labels-only control, if its kind is "unlabelled", else None, validation_accuracy (None without
+        validation rows), seconds, peak_memory_gb, details. Or failure: a sentence.
 
     Raises:
         ToolkitError: if the folder holds another row, or the result in it is damaged.
     """
+    from toolkit.evaluation.report import files
+
     if row.kind != "unlabelled" and (table.labels < 0).any():
         table = table.select(np.flatnonzero(table.labels >= 0))
     if not (folder / "result.json").is_file():
@@ -118,14 +120,15 @@ def result(table: Table, row: Row, folder: Path, *, prepare: Callable[[], None] 
         found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         probabilities = np.load(folder / "probabilities.npy", allow_pickle=False)
         same = found["row"] == _plain(row.describe()) and found["fingerprint"] == table.fingerprint
-        labels = table.labels[table.labelled("test")]
-        hits = probabilities.argmax(axis=1) == labels
+        test = table.labelled("test")
+        hits = probabilities.argmax(axis=1) == table.labels[test]
+        control_hits = files.control_hits(folder, table.rows[test]) if row.kind == "unlabelled" else None
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise ToolkitError(f"{folder} holds a damaged result ({error}): remove that folder and resume.") from error
     if not same:
         raise ToolkitError(f"{folder} holds a row of the same name but with other options or data: name this one "
                            f"apart, as in NAME=SPEC, or choose another --output.")
-    return {**found, "hits": hits}
+    return {**found, "hits": hits, "control_hits": control_hits}
 
 
 def _plain(value: Any) -> Any:
@@ -222,9 +225,7 @@ def _recipe(row: Row) -> Callable[[Table, Path], Found]:
         predictions = run_comparison.read_predictions(folder / "predictions.csv").set_index("row")
         columns = [f"{run_comparison.PREFIX}{name}" for name in table.class_names]
         probabilities = predictions.loc[table.rows[table.labelled("test")], columns].to_numpy()
-        control = report["baselines"][report["control"]]["accuracy"] if row.kind == "unlabelled" else None
         return probabilities, {"validation_accuracy": report["validation"] and report["validation"]["accuracy"],
-                               "labels_only_accuracy": control,
                                "details": {**report["training"], "unlabelled": report.get("unlabelled")}}
 
     return work
@@ -249,7 +250,7 @@ def _baseline(row: Row) -> Callable[[Table, Path], Found]:
         probabilities = model.probabilities(values[len(train):])
         hits = probabilities[:len(validation)].argmax(axis=1) == table.labels[validation]
         return probabilities[len(validation):], {"validation_accuracy": float(hits.mean()) if len(hits) else None,
-                                                 "labels_only_accuracy": None, "details": model.details}
+                                                 "details": model.details}
 
     return work
 

@@ -68,7 +68,8 @@ def run(table: Table, *, output: str | Path, labels: Sequence[int | None] = LABE
 
 def _point(count: int | None, table: Table, found: benchmark.Measurements) -> dict[str, Any]:
     """What was measured at one number of labels, for ``learning_curves.build``."""
-    of_rows = {what: {name: found.of(name, what) for name in found.results} for what in ("hits", "seconds")}
+    of_rows = {what: {name: found.of(name, what) for name in found.results}
+               for what in ("hits", "control_hits", "seconds")}
     labelled = sum(len(table.labelled(split)) for split in ("train", "validation"))
     return {"labels_per_class": count, "labelled_rows": labelled, "tests": found.tests, "failures": found.failures,
-            **of_rows}
+            "pool": len(table.unlabelled()), **of_rows}

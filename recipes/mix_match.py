@@ -116,7 +116,7 @@ def in_pixels(*, steps: int | None, unlabelled_weight: float, per_label: int) ->
         return pixel_views.Views(weak, weak, per_label, mixing=ALPHA)
 
     return pixel_runs.PixelRecipe("mix-match", partial(MixMatch, unlabelled_weight=unlabelled_weight), views, steps,
-                                  facts={"unlabelled_weight": unlabelled_weight})
+                                  passes=4, facts={"unlabelled_weight": unlabelled_weight})
 
 
 def run(table: Table, *, output: str | Path, settings: Settings = Settings(), steps: int | None = None,

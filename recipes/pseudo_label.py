@@ -9,7 +9,8 @@ covariance is fitted to labels and pseudo-labels in all views:
 .. math:: q_i \propto u \odot p_i, \quad \tfrac1p \sum_i q_i = \pi, \qquad
           |T_c(r)| = \lceil p \, \pi_c \, \text{coverage} \cdot \min(1, r / (0.7 R)) \rceil
 
-The students see strongly changed copies, the teacher does not: the noisy student. In pixel space a round is a part of
+The control is logistic regression on the labels or what the rounds fit, on labels alone, whichever cross-fitting finds
+better. The students see strongly changed copies, the teacher does not: the noisy student. In pixel space a round is a part of
 the training: the network labels the pool at its beginning, and steps of gradient take the place of the discriminant.
 
 Lee's method (``method="lee"``). Sigmoid units with dropout learn by gradient steps from a batch of 32 labelled and a
@@ -77,6 +78,20 @@ def labels_only(problem: Problem, *, strength: float) -> Fit:
     return Fit(head, labels, np.zeros(len(labels), int))
 
 
+def discriminant_of_labels(problem: Problem, *, shrinkage: float) -> Fit:
+    """The control's rival: what the rounds fit, on the labelled rows alone.
+
+    Args:
+        problem: its pool is labelled, but not learnt from.
+        shrinkage: of the discriminant's covariance.
+    """
+    views = len(problem.labelled)
+    head = heads.discriminant(np.concatenate(problem.labelled), np.tile(problem.targets, (views, 1)),
+                              np.ones(views * len(problem.labels)), problem.prior, shrinkage=shrinkage)
+    labels = _teacher(head, problem, TEMPERATURE).argmax(axis=1)
+    return Fit(head, labels, np.zeros(len(labels), int))
+
+
 def in_rounds(problem: Problem, *, strength: float, coverage: float, shrinkage: float, label_weight: float,
               rounds: int = 12, targets: str = "hard") -> Fit:
     """Class-balanced self-training.
@@ -120,7 +135,7 @@ def _teacher(head: LinearClassifier, problem: Problem, temperature: float) -> np
     return np.mean([softer.probabilities(view) for view in views], axis=0)
 
 
-def lee(problem: Problem, *, strength: float, full_weight: float, steps: int = STEPS) -> Fit:
+def lee(problem: Problem, *, strength: float = 0.0, full_weight: float, steps: int = STEPS) -> Fit:
     """Lee's method with one layer of sigmoid units; the batches of a step are a function of (seed, step).
 
     Args:
@@ -203,8 +218,9 @@ def in_pixels(*, method: str, rounds: int, targets: str, steps: int | None, per_
                                       loss=BinaryEntropy(), facts=facts)
     return pixel_runs.PixelRecipe(
         "pseudo-label", partial(pixel_rounds.Rounds, full_weight=unlabelled_weight), **shared, epochs=rounds,
-        fixed_epochs=True, callbacks=lambda start: [pixel_rounds.Relabel(start, targets=targets)],
-        facts={**facts, "rounds": rounds, "targets": targets})
+        fixed_epochs=True, passes=1, relabels=True,
+        callbacks=lambda start: [pixel_rounds.Relabel(start, targets=targets)],
+        facts={**facts, "targets": targets})
 
 
 def run(table: Table, *, output: str | Path, settings: Settings = Settings(), method: str = "rounds",
@@ -249,11 +265,15 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
     usual = ROUNDS if table.kind == "image" else ON_SEQUENCES
 
     def on_features() -> feature_runs.Recipe:
-        learner = partial(lee, steps=steps or STEPS) if method == "lee" else partial(in_rounds, rounds=rounds,
-                                                                                      targets=targets)
+        if method == "lee":
+            learner = partial(lee, steps=steps or STEPS)
+            same_head = partial(learner, full_weight=0.0)
+        else:
+            learner = partial(in_rounds, rounds=rounds, targets=targets)
+            same_head = partial(discriminant_of_labels, shrinkage=usual[0]["shrinkage"])
         return feature_runs.Recipe(
             title="pseudo-label", method=learner, candidates=LEE if method == "lee" else usual, control=labels_only,
-            control_candidates=CONTROLS, strong_copies=strong_copies,
+            control_candidates=CONTROLS, same_head=same_head, strong_copies=strong_copies,
             facts={"method": method, **({} if method == "lee" else {"rounds": rounds, "targets": targets})})
 
     return spaces.learn(

@@ -187,6 +187,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
         rounds = (found.used & (not found.judgement.fall_back)).astype(int)
         pools.write(folder.path / "pseudo_labels.csv", table, pool.rows, found.pseudo_labels.argmax(axis=1),
                     found.pseudo_labels.max(axis=1, initial=0), rounds, table.class_names)
+        report.write_control(folder.path, table, controls.probabilities[linear_probe.ON_FEATURES])
         report.write(folder.path, table, probabilities, result, params=folder.params, history=[])
         return result
 

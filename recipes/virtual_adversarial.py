@@ -121,7 +121,7 @@ def in_pixels(*, steps: int | None, unlabelled_weight: float, per_label: int, ra
 
     facts = {"unlabelled_weight": unlabelled_weight, "radius": radius}
     return pixel_runs.PixelRecipe("virtual adversarial training", partial(VirtualAdversarial, **facts), views, steps,
-                                  facts=facts)
+                                  passes=4, facts=facts)
 
 
 def run(table: Table, *, output: str | Path, settings: Settings = Settings(), steps: int | None = None,

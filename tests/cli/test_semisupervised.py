@@ -87,6 +87,19 @@ def test_values_out_of_range_are_wrong_usage(arguments: tuple[str, ...], photos:
     assert toolkit("spread-labels", photos, "--output", tmp_path / "run", *arguments).exit_code == 2
 
 
+@pytest.mark.parametrize(("command", "arguments", "message"), [
+    ("fix-match", ("--batch-size", "8"), "--batch-size belongs to --space pixels and both"),
+    ("mean-teacher", ("--unlabelled-weight", "5"), "--unlabelled-weight belongs to --space pixels and both"),
+    ("virtual-adversarial", ("--space", "pixels", "--scales", "1"), "--scales belongs to --space features"),
+    ("pseudo-label", ("--method", "lee", "--rounds", "3"), "--rounds belongs to --method rounds"),
+    ("pseudo-label", ("--steps", "30"), "--steps belongs to --method lee"),
+    ("benchmark", ("--row", "mix-match --time-limit 3"), "--time-limit belongs to --space pixels and both")])
+def test_options_of_another_space_or_method_are_refused(command: str, arguments: tuple[str, ...], message: str,
+                                                        photos: Path, tmp_path: Path, toolkit: Toolkit) -> None:
+    result = toolkit(command, photos, "--output", tmp_path / "run", *arguments)
+    assert result.exit_code in (1, 2) and message in result.output and not (tmp_path / "run").exists()
+
+
 def test_unlabelled_images_from_elsewhere(photos: Path, tmp_path: Path, toolkit: Toolkit) -> None:
     """They are learnt from, but are no rows of the run; a repetition reads them again, a resumption asks for them."""
     table = list(csv.DictReader(open_text(photos)))

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from toolkit.cli import sequences
+from toolkit.sequences import tasks
+
 
 @pytest.mark.parametrize("command", ["train-lstm", "train-transformer", "generate"])
 def test_help_answers(toolkit: Callable[..., Result], command: str) -> None:
@@ -22,6 +25,7 @@ def test_help_answers(toolkit: Callable[..., Result], command: str) -> None:
         ("value\n1\n2\n3\n", ("--task", "forecast", "--lags", "4", "--season", "12"), "season is 12, but only 4 lags"),
         ("value\n1\n2\n3\n", ("--task", "forecast", "--members", "3"), "--members is for --task classify"),
         ("text\nabc\n", ("--task", "language-model"), "no training rows"),
+        ("text,split\n" + "abc,test\nbcd,test\n" * 20, ("--task", "language-model"), "no training rows"),
     ],
 )
 def test_refusals_leave_no_folder(toolkit: Callable[..., Result], tmp_path: Path, text: str, arguments: tuple,
@@ -31,6 +35,24 @@ def test_refusals_leave_no_folder(toolkit: Callable[..., Result], tmp_path: Path
     assert result.exit_code == 1 and message in result.output
     assert result.output.strip().splitlines()[-1].startswith("Error: ")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("--horizon", "3"), "--horizon belongs to other tasks than classify"),
+    (("--task", "tag", "--pretrain-epochs", "7"), "--pretrain-epochs is not heard by --task tag"),
+    (("--task", "tag", "--max-length", "9"), "--max-length is not heard by --task tag"),
+    (("--task", "forecast", "--embedding", "50"), "--embedding is not heard by --task forecast"),
+    (("--task", "language-model", "--label-column", "x"), "--label-column is not heard by --task language-model")])
+def test_options_that_a_task_does_not_hear_are_refused(toolkit: Callable[..., Result], tmp_path: Path,
+                                                       arguments: tuple, message: str) -> None:
+    result = toolkit("train-lstm", tmp_path / "table.csv", "--output", tmp_path / "run", *arguments)
+    assert result.exit_code == 2 and message in result.output
+
+
+def test_a_task_hears_all_that_its_table_is_told() -> None:
+    assert set(tasks.TASKS) == set(sequences.HEARD)
+    for task, names in tasks.ARGUMENTS.items():
+        assert set(names) <= set(sequences.HEARD[task])
 
 
 def test_generate_wants_a_language_model(toolkit: Callable[..., Result], tmp_path: Path) -> None:

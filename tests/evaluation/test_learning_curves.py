@@ -19,7 +19,8 @@ def at(labels: int | None, accuracies: dict[str, float], failures: dict[str, str
     hits = {name: [random.permutation(COUNT) < value * COUNT for _ in range(3)] for name, value in accuracies.items()}
     return {"labels_per_class": labels, "labelled_rows": 10 * (labels or 99),
             "tests": TestRows([np.arange(COUNT)] * 3, None, [10] * 3), "hits": hits,
-            "seconds": {name: [1.0, 2.0, 3.0] for name in hits}, "failures": failures or {}}
+            "control_hits": {name: hits[name] if name == "fix-match" else [None] * 3 for name in hits},
+            "pool": labels and 1000, "seconds": {name: [1.0, 2.0, 3.0] for name in hits}, "failures": failures or {}}
 
 
 def built(*found: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def accuracies(control: float, deep: float) -> dict[str, float]:
     ((0.4, 0.5, 0.95), "all", "fine-tune is better with all labels than logistic regression on pixels."),
     ((0.9, 0.9, 0.95), 1, "fine-tune is better from 1 label a class on than logistic regression on pixels."),
     ((0.9, 0.9, 0.7), None, "With the most labels measured, fine-tune is not shown to be better than logistic "
-                              "regression on pixels.")])
+                              "regression on pixels (with 1, 5 a class it is).")])
 def test_from_how_many_labels_on_the_deep_model_is_better(deep: tuple[float, ...], start: Any, words: str) -> None:
     report = built(*(at(count, accuracies(control, own))
                      for count, control, own in zip((1, 5, None), (0.45, 0.5, 0.7), deep, strict=True)))
@@ -62,6 +63,13 @@ def test_points_tables_and_files(tmp_path: Path) -> None:
 
 def test_what_learns_from_unlabelled_rows_stands_against_all_that_does_not() -> None:
     names = [*NAMES, ("fix-match", "unlabelled")]
-    found = at(1, {**accuracies(0.5, 0.6), "fix-match": 0.9})
-    pairs = [(own["first"], own["second"]) for own in learning_curves.build(names, [found])["comparisons"]]
-    assert pairs == [("fine-tune", NAMES[1][0]), ("fix-match", NAMES[1][0]), ("fix-match", "fine-tune")]
+    few, all_ = (at(count, {**accuracies(0.5, 0.6), "fix-match": 0.9}) for count in (1, None))
+    report = learning_curves.build(names, [few, all_])
+    pairs = [(own["first"], own["second"]) for own in report["comparisons"]]
+    assert pairs == [("fine-tune", NAMES[1][0]), ("fix-match", learning_curves.OWN_CONTROL),
+                     ("fix-match", NAMES[1][0]), ("fix-match", "fine-tune")]
+    own, *others = report["comparisons"][1:]
+    assert own["points"][0]["difference"] == 0 and own["better_from"] is None
+    for other in others:  # with all labels there is no pool, and nothing to compare
+        assert other["better_from"] == 1 and other["better_at"] == [1] and other["points"][1] is None
+    assert report["rows"][-1]["points"][0]["labels_only_error"] == pytest.approx(0.1)

@@ -81,6 +81,15 @@ def test_rows_that_are_cut_are_counted(texts: Table, series: Table) -> None:
     assert inputs.num_cut(series, backbones.SeriesPreprocessing(2, 10)) == 3  # of 11, 12 and 13 steps
 
 
+def test_a_long_text_is_not_what_all_others_are_padded_to(texts: Table, preprocessing: Any, monkeypatch) -> None:
+    found = sequences.read(texts, np.arange(len(texts)), preprocessing)
+    monkeypatch.setattr(sequences, "_CHUNK_BYTES", 200)
+    parts = list(sequences._in_parts([text.encode() for text in texts.inputs]))
+    assert len(parts) > 1 and all(len(part) == 1 or len(part) * max(map(len, part)) <= 200 for part in parts)
+    for one, other in zip(found, sequences.read(texts, np.arange(len(texts)), preprocessing), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_text_without_tokens_is_a_row_of_padding(texts: Table, preprocessing: Any) -> None:
     table = _replaced(texts, inputs=np.array(["...", *TEXTS[1:]], object))
     batch, = inputs.evaluation_batches(table, np.array([0]), preprocessing=preprocessing, batch_size=1)

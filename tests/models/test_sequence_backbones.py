@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from toolkit import ToolkitError
-from toolkit.models import backbones, catalogue, classifiers, sequence_backbones
+from toolkit.models import backbones, catalogue, classifiers, sequence_backbones, sequence_layers
 from toolkit.models.sequence_backbones import GRAPHS, KINDS
 
 TEXTS = ["the cat sat on the mat .", "a dog, a dog! my kingdom for a dog", "the mat on the cat", "cat"] * 2
@@ -90,6 +90,16 @@ def test_statistics_are_those_of_the_values_that_are_there():
     np.testing.assert_allclose(variance, np.nanvar(values, axis=0))
     assert sequence_backbones.statistics(SERIES[::-1]) == (mean, variance)
     assert sequence_backbones.statistics([np.full((4, 1), 7, np.float32)]) == ([7.0], [1.0])
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-6, 1e-9])
+def test_the_unit_of_a_series_does_not_matter(scale):
+    steps = np.random.default_rng(0).normal(size=(1, 50, 2)).astype(np.float32)
+    normalised = [keras.Model(series := keras.Input((None, 2)), sequence_layers.filled(
+        series, **dict(zip(("mean", "variance"), sequence_backbones.statistics(list(values))))))(values).numpy()
+        for values in (steps, steps * np.float32(scale))]
+    np.testing.assert_allclose(normalised[1], normalised[0], atol=1e-5)
+    assert abs(normalised[1].std() - 1) < 1e-3
 
 
 @pytest.mark.parametrize("pooling", ["attention", "max", "mean", "last", "concatenation"])

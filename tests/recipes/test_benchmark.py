@@ -259,8 +259,12 @@ def test_only_rows_that_learn_from_unlabelled_rows_see_them(write: Callable[...,
                  for name in ("net", "fix-match")]
     assert predicted == [12 + 100, len(table)]
     assert 0 <= rows["fix-match"]["labels_only_error"] <= 1 and rows["net"]["labels_only_error"] is None
+    own, = report["own_controls"]
+    gain = rows["fix-match"]["labels_only_error"] - rows["fix-match"]["error"]
+    assert own["first"] == "fix-match" and own["difference"] == pytest.approx(gain)
     assert report["labels_only"] == "net"
-    assert report["verdict"]["sentences"][1].startswith("Did the unlabelled rows help? Against net, which learns from")
+    assert report["verdict"]["sentences"][1].startswith("Did the unlabelled rows help? Against the same method on the")
+    assert report["verdict"]["sentences"][2].startswith("Against net, which learns from the labels alone")
 
 
 def test_a_learning_curve_of_series(here: list[str], tmp_path: Path) -> None:

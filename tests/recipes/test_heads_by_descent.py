@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from recipes import mean_teacher, mix_match, virtual_adversarial
-from toolkit.semisupervised import descent, trials
+from toolkit.semisupervised import descent, feature_runs, trials
 from toolkit.tables import read_table
 from toolkit.training import Settings
 
@@ -113,5 +113,5 @@ def test_a_whole_run(name: str, small_table: Path, tmp_path: Path) -> None:
                         backbone_options={"filters": (4, 8)})
     report = MODULES[name][0].run(read_table(small_table), output=tmp_path / "run", settings=settings, steps=20,
                                   strong_copies=1)
-    assert report["control"] == "the same head on labels only" and report["unlabelled"]["rows"] == 12
+    assert report["control"] == feature_runs.LABELS_ONLY and report["unlabelled"]["rows"] == 12
     assert len(pd.read_csv(tmp_path / "run" / "pseudo_labels.csv")) == 12

@@ -57,8 +57,17 @@ def test_rounds_of_overlapping_classes_raise_no_alarm() -> None:
     values /= np.sqrt((values ** 2).sum(axis=1).mean())
     problem = trials.Problem(values[None, :60], labels[:60], values[None, 60:], np.full(3, 1 / 3), num_weak=0)
     chosen = trials.choose(pseudo_label.in_rounds, [{"strength": 3.0, **pseudo_label.ROUNDS[0]}], problem)
-    found = trials.audited(trials.final(pseudo_label.in_rounds, chosen, problem), chosen, problem, ("a", "b", "c"))
+    found = trials.audited(trials.final(chosen, problem), chosen, problem, ("a", "b", "c"))
     assert found["alarms"] == [] and len(found["history"]) == 12 and 0.4 < found["precision"]["estimate"] < 0.8
+
+
+def test_the_rival_of_the_control_is_the_classifier_of_the_rounds_without_a_pool(moons) -> None:
+    problem = moons[0]
+    fit = pseudo_label.discriminant_of_labels(problem, shrinkage=0.2)
+    other = np.random.default_rng(3).normal(size=problem.pool.shape).astype(np.float32)
+    alone = pseudo_label.discriminant_of_labels(trials.replace(problem, pool=other), shrinkage=0.2)
+    np.testing.assert_array_equal(fit.head.kernel, alone.head.kernel)
+    assert not fit.rounds.any() and (fit.head.probabilities(problem.labelled[0]).argmax(axis=1) == problem.labels).all()
 
 
 @pytest.mark.parametrize("name", list(FITS))

@@ -145,3 +145,14 @@ def test_copies_in_other_groups_are_hidden_together_too(table: Table) -> None:
     checksums[rows[:2]], groups[rows[:3]] = "copy", ["one", "other", "other"]
     found = pools.together(dataclasses.replace(table, checksums=checksums, groups=groups), rows)
     assert found[0] == found[1] == found[2] and len({*found}) == 3
+
+
+@pytest.mark.parametrize(("judgement", "labels", "fall_back"), [
+    (pools.Judgement(None, 0, False, "Unjudged."), [0] * 95 + [1] * 5, True),
+    (pools.Judgement(None, 0, False, "Unjudged."), [0] * 60 + [1] * 40, False),
+    (pools.Judgement(0.1, 20, False, "Judged."), [0] * 95 + [1] * 5, False),
+    (pools.Judgement(None, 0, False, "Unjudged."), [], False)])
+def test_a_class_that_swallows_an_unjudged_pool_is_not_believed(judgement: pools.Judgement, labels: list[int],
+                                                                fall_back: bool) -> None:
+    found = pools.unless_swallowed(judgement, np.array(labels, int), np.full(2, 0.5))
+    assert found.fall_back == fall_back and ("swallows" in found.why) == fall_back

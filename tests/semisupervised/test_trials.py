@@ -54,7 +54,7 @@ def test_the_final_head_is_at_the_honest_temperature(problem: trials.Problem) ->
     wrong = trials.Problem(problem.labelled, np.where(np.arange(12) < 3, 1 - problem.labels, problem.labels),
                            problem.pool, problem.prior, num_weak=1)
     chosen = trials.choose(method, [{"sign": 50.0}], wrong)
-    fit = trials.final(method, chosen, wrong)
+    fit = trials.final(chosen, wrong)
     shares = trials.confidences(fit, wrong)
     assert shares.mean() == pytest.approx(0.75, abs=0.06)  # three of twelve labels are wrong; 50 claims certainty
     found = trials.audited(fit, chosen, wrong, ("a", "b"))
@@ -73,7 +73,7 @@ def test_precision_that_falls_from_round_to_round_raises_the_alarm() -> None:
         return trials.Fit(head, wrong, np.full(len(labels), 2), history, np.stack([labels, wrong]))
 
     chosen = trials.choose(worse_and_worse, [{}], problem)
-    found = trials.audited(trials.final(worse_and_worse, chosen, problem), chosen, problem, ("a", "b"))
+    found = trials.audited(trials.final(chosen, problem), chosen, problem, ("a", "b"))
     assert any("while coverage rose from 33.3 % to 100 %" in alarm for alarm in found["alarms"])
     assert [row["count"] for row in found["history"]] == [120, 120]
     assert found["history"][0]["precision"] == 1 and found["history"][1]["precision"] == pytest.approx(0.6, abs=0.05)
@@ -83,4 +83,4 @@ def test_nothing_to_hide_leaves_the_usual_settings(problem: trials.Problem) -> N
     few = trials.Problem(problem.labelled[:, :2], problem.labels[:2], problem.pool, problem.prior, num_weak=1)
     chosen = trials.choose(recorder([]), [{"sign": 1.0}, {"sign": -1.0}], few)
     assert chosen.settings == {"sign": 1.0} and not len(chosen.labels)
-    assert trials.final(recorder([]), chosen, few).head.kernel[0, 0] == 1
+    assert trials.final(chosen, few).head.kernel[0, 0] == 1

@@ -39,6 +39,13 @@ def test_flexmatch_lowers_the_threshold_of_classes_that_are_little_learnt() -> N
     assert found["confident"].tolist() == [0, 0, 1, 0, 0, 0]  # only row 4 is above 0.95
 
 
+@pytest.mark.parametrize("order", [[0, 2], [2, 0]])
+def test_flexmatch_keeps_the_sure_one_of_two_draws_of_a_row(order: list[int]) -> None:
+    state, rows = weight_rules.begin(3, 6), np.array([5, 5])
+    found, _, _ = weight_rules.flexmatch(state, LABELLED, np.log(SHARES[order]), LABELS, rows)
+    assert np.asarray(found["confident"]).tolist() == [-1, -1, -1, -1, -1, 0]
+
+
 def test_flexmatch_counts_rows_of_no_class_while_they_are_many() -> None:
     state = weight_rules.begin(3, 6) | {"confident": np.array([0, -1, -1, -1, -1, -1], np.int32)}
     _, _, weights = step("flexmatch", state)

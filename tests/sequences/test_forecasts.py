@@ -35,6 +35,16 @@ def test_scores_equal_scikit_learn() -> None:
     assert low < found["r2"] < high
 
 
+@pytest.mark.parametrize(("count", "block"), [(12, 3), (13, 3), (7, 1), (9, 2)])
+def test_sums_over_blocks_are_those_of_the_origins_drawn(count: int, block: int) -> None:
+    parts = np.random.default_rng(3).normal(size=(count, 2))
+    found = forecast_scores._sums_of_blocks(parts, block, np.random.default_rng(0))
+    starts = np.random.default_rng(0).integers(0, count, (len(found), -(-count // block)))
+    for draw in (0, 1, len(found) - 1):
+        rows = (starts[draw][:, None] + np.arange(block)).ravel()[:count] % count
+        np.testing.assert_allclose(found[draw], parts[rows].sum(axis=0))
+
+
 def test_missing_values_are_left_out() -> None:
     wanted, forecast, series, units = data(horizon=1)
     holes = wanted.copy()

@@ -103,3 +103,8 @@ def test_draws_have_the_probabilities_of_the_temperature() -> None:
 def test_word_vectors_from_a_file_are_refused_in_one_sentence() -> None:
     with pytest.raises(ToolkitError, match="--embedding glove.txt is a file"):
         step_networks.on_tokens("lstm", 5, 5, {"embedding": "glove.txt"}, causal=True)
+
+
+def test_options_that_a_graph_cannot_use_are_refused_in_one_sentence() -> None:
+    with pytest.raises(ToolkitError, match="transformer: units is 30, which 4 heads do not divide"):
+        step_networks.on_tokens("transformer", 9, 9, {"units": 30}, causal=False)

@@ -60,4 +60,16 @@ def test_series_that_cannot_be_forecast_are_refused() -> None:
         windows.cut(table(np.arange(100.0), np.arange(12.0)), lags=8, horizon=3)
     with pytest.raises(ToolkitError, match="does not change in its first 80 steps"):
         windows.cut(table(np.r_[np.ones(80), np.arange(20.0)]), lags=8, horizon=1)
+    with pytest.raises(ToolkitError, match="series 's1' does not change in its first 80 steps"):
+        windows.cut(table(np.sin(np.arange(100.0)), np.r_[np.full(80, 0.1), np.arange(20.0)]), lags=8, horizon=1)
+    with pytest.raises(ToolkitError, match="series 's1' has no value"):
+        windows.cut(table(np.sin(np.arange(100.0)), np.full(100, np.nan)), lags=8, horizon=1)
     assert issubclass(TableError, ToolkitError)
+
+
+@pytest.mark.parametrize(("lags", "horizon"), [(8, 1), (8, 10), (24, 4), (1, 1), (3, 50)])
+def test_so_many_steps_as_the_error_names_are_enough(lags: int, horizon: int) -> None:
+    steps = windows.fewest_steps(lags, horizon)
+    assert len(windows.cut(table(np.sin(np.arange(float(steps)))), lags=lags, horizon=horizon).parts["train"])
+    with pytest.raises(ToolkitError, match=f"need {steps}: lower"):
+        windows.cut(table(np.sin(np.arange(steps - 1.0))), lags=lags, horizon=horizon)

@@ -153,6 +153,7 @@ def test_channels(make_table, tmp_path):
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"kind": "sound"}, "kind 'sound'.*image, text, series"), ({"on_bad_image": "skip"}, "on_bad_image is 'skip'"),
+    ({"unknown_labels": "keep"}, "unknown_labels is 'keep'"),
     ({"labels_per_class": 0}, "labels_per_class is 0"),
     ({"split_seed": -1}, "seeds"), ({"label_seed": -1}, "seeds"), ({"max_pixels": 0}, "max_pixels is 0"),
     ({"max_pixels": 10**10}, "max_pixels is 10,000,000,000")])

@@ -35,6 +35,12 @@ def test_a_list_in_a_cell(cell, values):
     assert found.dtype == np.float32 and same(found, values)
 
 
+@pytest.mark.parametrize("cell", ["1,5; 2,5; 3,5", "1,5 2,5", "-1,5;2;3,5"])
+def test_commas_that_may_be_decimal_are_refused(cell):
+    with pytest.raises(series.NoSeries, match="whether its commas are decimal"):
+        series.of_cell(cell)
+
+
 @pytest.mark.parametrize("cell", ["a b", "1 two", "[[1], [2, 3]]", "[[[1]]]", "1 inf", "1e39", "[[1, 2]", "[[{}]]",
                                   "[[1" + "0" * 400 + "]]"])
 def test_a_cell_that_holds_no_series(cell):
@@ -228,6 +234,12 @@ def test_both_files_of_a_set_by_either_name(toy, name):
     assert same(found["Toy_TRAIN[1]"], [[4], [NAN], [6]]) and same(found["Toy_TEST[1]"], [[3]])
     assert [(row.input, row.split, row.reason) for row in table.rejected] == [("Toy_TEST[0]", "test", "unsupported")]
     assert set(table.splits) == {"train", "test"}
+
+
+@pytest.mark.parametrize("name", ["", "Toy_TRAIN.ts"])
+def test_a_file_of_all_rows_beside_the_split_ones_is_not_read(toy, name):
+    (toy / "Toy.ts").write_text(TS)
+    assert set(read_table(toy / name).splits) == {"train", "test"}
 
 
 def test_a_file_without_splits_and_channels_of_unequal_length(tmp_path):

@@ -31,6 +31,12 @@ def test_rows_become_tokens_and_tags(tmp_path: Path) -> None:
     assert sorted(table.rows[table.labelled("train")]) == [1, 2, 6]
 
 
+def test_half_a_surrogate_becomes_a_question_mark(tmp_path: Path) -> None:
+    rows = [('["\\ud83d", "sleeps"]', "N V", "train"), ("she sleeps", "N V", "train")]
+    table = tagged_texts.read(write(tmp_path / "t.csv", rows))
+    assert ("?", "sleeps") in list(table.tokens)
+
+
 def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
     rows = [row for row in ROWS if row[0]]
     shuffled = random.Random(3).sample(rows, len(rows))

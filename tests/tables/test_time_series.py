@@ -49,6 +49,7 @@ def test_a_value_that_is_no_number_is_rejected_and_missing(tmp_path: Path) -> No
         ("value\nx\n", "column 'value' holds no number"),
         ("series,value\n,1\nseries,2\n", "beside a series named 'series'"),
         ("a,b\n1,2\n", "no column 'value'.*--value-column"),
+        ("time,value\n,1\n2,2\n3,3\n", "row 1, column 'time'.*Write numbers in every row"),
     ],
 )
 def test_refusals(tmp_path: Path, text: str, message: str) -> None:

@@ -242,12 +242,12 @@ def _recipe(spec: str, name: str, words: list[str], settings: "Settings", shared
         if context.params["task"] != "classify":
             raise _refusal(spec, "a benchmark compares classifiers: --task classify.")
         context.params |= {"backbone": words[0].removeprefix("train-"), "weights": "none"}
-    elif not _given(context, "backbone") and shared:
+    elif not options.given(context, "backbone") and shared:
         context = _parsed(spec, command, [*shared, *words[1:]])
-    own = [f"--{option.replace('_', '-')}" for option in NOT_IN_A_ROW if _given(context, option)]
+    own = [f"--{option.replace('_', '-')}" for option in NOT_IN_A_ROW if options.given(context, option)]
     if own:
         raise _refusal(spec, f"{', '.join(own)} belongs to the whole benchmark.")
-    if not _given(context, "devices"):
+    if not options.given(context, "devices"):
         context.params["devices"] = settings.devices
     chosen = options.settings({**context.params, "seed": settings.seed})
     not_its_own = {*options.FIELDS, *options.TABLE_ARGUMENTS, *sequences.OF_TASKS, "table", "output", "resume",
@@ -264,16 +264,13 @@ def _parsed(spec: str, command: click.Command, words: Sequence[str]) -> click.Co
         raise _refusal(spec, error.format_message()) from error
 
 
-def _given(context: click.Context, name: str) -> bool:
-    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-
-
 def _shared_words(ctx: click.Context) -> list[str]:
     """The options of the backbone that this command was given, as words for another."""
     words = []
     for parameter in ctx.command.params:
         name = parameter.name or ""
-        if not (name in ("backbone", "weights", "image_size") or name.startswith("network_")) or not _given(ctx, name):
+        of_backbone = name in ("backbone", "weights", "image_size") or name.startswith("network_")
+        if not of_backbone or not options.given(ctx, name):
             continue
         value = ctx.params[name]
         if isinstance(value, bool):

@@ -36,7 +36,26 @@ OF_ANY = ("doctor", "launch", "backbones")
 
 
 class Command(click.Command):
-    """A command whose help lists its options by family, and which workers run together only if it trains."""
+    """A command whose help lists its options by family, and which workers run together only if it trains.
+
+    Args:
+        unheard: values by name of option -> name of an option that they leave without use -> why, as an error goes on
+            after its name; such an option is refused where it was given.
+    """
+
+    def __init__(self, *args: Any, unheard: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda values: {},
+                 **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.unheard = unheard
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Reads the words of a command line, and refuses what would not be heard."""
+        rest = super().parse_args(ctx, args)
+        unheard = {} if ctx.resilient_parsing else self.unheard(ctx.params)
+        for parameter in self.params:
+            if parameter.name in unheard and given(ctx, parameter.name):
+                raise click.UsageError(f"{parameter.opts[0]} {unheard[parameter.name]}: leave it out.", ctx)
+        return rest
 
     @property
     def trains(self) -> bool:
@@ -63,6 +82,11 @@ class Command(click.Command):
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+def given(ctx: click.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 class Option(click.Option):

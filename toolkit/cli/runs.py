@@ -60,6 +60,7 @@ def evaluate(run: str, table: str, split: str, output: str | None, as_json: bool
 @click.argument("run")
 @click.argument("inputs", nargs=-1, required=True, metavar="TABLE_OR_FILES...")
 @options.reading
+@sequences.columns
 @options.option("--output", family=_RUN, type=click.Path(), metavar="FILE", help="New CSV file for the predictions.",
                 show_default="stdout")
 def predict(run: str, inputs: tuple[str, ...], output: str | None, **values: Any) -> None:
@@ -96,6 +97,9 @@ def _model_and_table(run: str, source: str | list[str], values: dict[str, Any], 
 
     path = Path(run)
     model, class_names = classifiers.load(path / "model.keras" if path.is_dir() else path)
+    if model.name in sequences.MODELS:
+        raise ToolkitError(f"{run} is the model of a run with --task {sequences.MODELS[model.name]}, which needs the "
+                           f"files beside it: name the folder of the run.")
     kind = model.inputs[0].name  # "image", "text" or "series"
     if values.get("kind") not in (None, kind):
         raise ToolkitError(f"{run} was trained on rows of kind {kind}, so --kind {values['kind']} cannot be: leave it "

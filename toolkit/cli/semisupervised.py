@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -40,6 +41,22 @@ steps = options.option("--steps", family="Method", type=click.IntRange(1, 1_000_
                        help="Gradient steps of the method, and of its control.",
                        show_default=f"{STEPS['features']:,} in feature space, in pixel space {_IN_PIXELS}")
 reflect = options.setting("reflect", family="Method")
+_ONLY_PIXELS = (*_OF_PIXELS, "per_label", "unlabelled_weight", "strength", "radius")
+
+
+def _unheard(values: Mapping[str, Any]) -> dict[str, str]:
+    """Options of another space or method than the one that is chosen."""
+    space, method = values.get("space", SPACES[0]), values.get("method")
+    found = {"scales": "belongs to --space features"} if space != "features" else {}
+    if space == "features":
+        found |= dict.fromkeys(_ONLY_PIXELS, "belongs to --space pixels and both")
+    if space == "pixels":
+        found["strong_copies"] = "belongs to --space features and both"
+    if space == "features" and method == "rounds":
+        found["steps"] = "belongs to --method lee and --space pixels and both"
+    if method == "lee":
+        found |= dict.fromkeys(("rounds", "targets"), "belongs to --method rounds")
+    return found
 
 
 in_pixels = options.together(*(options.setting(name, family=_PIXELS) for name in _OF_PIXELS))
@@ -92,7 +109,7 @@ def _command(name: str, short: str, sentence: str, *own: options.Decorator, cont
     labels alone, the unlabelled rows are not used.
     """
     of_all = options.together(options.table, options.unlabelled, options.backbone, *own, options.run)
-    return click.command(name, cls=options.Command, short_help=short)(of_all(train))
+    return click.command(name, cls=options.Command, short_help=short, unheard=_unheard)(of_all(train))
 
 
 spread_labels = _command(

@@ -15,9 +15,25 @@ from toolkit.cli import options, quiet_tensorflow, recipes
 
 TASKS = ("classify", "tag", "forecast", "language-model")
 # of toolkit.sequences.tasks.ARGUMENTS, and of forecasting.run; those modules import TensorFlow
+MODELS = {"tagger": "tag", "forecaster": "forecast", "language_model": "language-model"}  # by their names
+_OF_CLASSES = ("pretrain_epochs", "unfreeze")
 OF_TASKS = ("tokens_column", "tags_column", "value_column", "horizon", "lags", "season")
 _TASK, _TABLE, _RUN = "Task", "Table", "Run"
+_GRAPH = ("network_cell", "network_units", "network_num_layers", "network_heads", "network_dropout")
+HEARD = {
+    "tag": ("tokens_column", "tags_column", "split_column", "group_column", "split_seed", "monitor", *_GRAPH,
+            "network_embedding", "network_vocabulary_size"),
+    "forecast": ("value_column", "series_column", "time_column", "horizon", "lags", "season", *_GRAPH),
+    "language-model": ("text_column", "split_column", "group_column", "split_seed", "on_bad_image", *_GRAPH,
+                       "network_embedding", "network_vocabulary_size", "network_tokens", "network_max_length"),
+}
+"""Of the options that not every task knows, those that it does."""
 
+columns = options.together(
+    options.option("--tokens-column", family=_TABLE, default="tokens", help="Column of the tokens to tag."),
+    options.option("--tags-column", family=_TABLE, default="tags",
+                   help="Column of their tags; a blank one is unlabelled."),
+    options.option("--value-column", family=_TABLE, default="value", help="Column of the values to forecast."))
 _task_options = options.together(
     options.option("--task", family=_TASK, type=click.Choice(TASKS), default=TASKS[0],
                    help="A class a row (classify), a tag a token (tag), the next values of series (forecast), or "
@@ -32,16 +48,23 @@ _task_options = options.together(
                    help="Values that a forecast is made from.", show_default="two seasons, at least 8"),
     options.option("--season", family=_TASK, type=click.IntRange(2, 100_000), metavar="N",
                    help="Steps after which a series resembles itself, such as 12 months.", show_default="none"),
-    options.option("--tokens-column", family=_TABLE, default="tokens", help="Column of the tokens to tag."),
-    options.option("--tags-column", family=_TABLE, default="tags",
-                   help="Column of their tags; a blank one is unlabelled."),
-    options.option("--value-column", family=_TABLE, default="value", help="Column of the values to forecast."))
+    columns)
 
 
 def _network_options(network: str) -> options.Decorator:
     """The options of one network."""
     return options.together(*(options.network_option(name, found) for name, found in options.NETWORK_OPTIONS.items()
                               if network in found.defaults))
+
+
+def _unheard(values: Mapping[str, Any]) -> dict[str, str]:
+    """Options of other tasks than the one that is chosen."""
+    if values["task"] == "classify":
+        return dict.fromkeys(OF_TASKS, "belongs to other tasks than classify")
+    of_some = [*options.TABLE_ARGUMENTS, *OF_TASKS, *_OF_CLASSES, "monitor",
+               *(name for name in values if name.startswith("network_"))]
+    why = f"is not heard by --task {values['task']}"
+    return {name: why for name in of_some if name not in HEARD[values["task"]]}
 
 
 # ---- Training -----------------------------------------------------------------------------------------------------
@@ -58,14 +81,14 @@ def _command(network: str, short: str, sentence: str) -> click.Command:
     tokens and tags. To forecast: value[,time][,series], a row a time step. For a language model: a column text.
     """
     of_all = options.together(options.table, _task_options, _network_options(network), options.training, options.run)
-    return click.command(f"train-{network}", cls=options.Command, short_help=short)(of_all(train))
+    return click.command(f"train-{network}", cls=options.Command, short_help=short, unheard=_unheard)(of_all(train))
 
 
 def _train(network: str, values: dict[str, Any]) -> None:
     task = values.pop("task")
     own = {name: values.pop(name) for name in OF_TASKS}
     values |= {"backbone": network, "weights": "none"}
-    of_classes = {name: values.pop(name) for name in ("pretrain_epochs", "unfreeze")}
+    of_classes = {name: values.pop(name) for name in _OF_CLASSES}
     if task == "classify":
         recipes.train(f"train_{network}", values, task=task, **of_classes)
         return
@@ -118,10 +141,15 @@ def repeat(run: str, params: dict[str, Any], output: str) -> None:
 # ---- Finished runs ------------------------------------------------------------------------------------------------
 
 
+def folder_of(run: str) -> str:
+    """The folder of a run that is named by it or by its model.keras."""
+    return os.path.dirname(run) or "." if os.path.isfile(run) else run
+
+
 def task_of(run: str) -> str:
     """The task of a finished run, "classify" where it says none."""
     try:
-        with open(os.path.join(run, "report.json"), encoding="utf-8") as file:
+        with open(os.path.join(folder_of(run), "report.json"), encoding="utf-8") as file:
             return json.load(file).get("task", "classify")
     except (OSError, ValueError, AttributeError):
         return "classify"  # no folder of a finished run: what reads it next says so
@@ -141,7 +169,8 @@ def refuse_tasks(runs: Sequence[str], command: str) -> None:
         task = task_of(run)
         if task != "classify":
             raise ToolkitError(f"{run} holds a run with --task {task}, and {command} knows classifiers only: its "
-                               f"scores are in {os.path.join(run, 'report.json')}; toolkit predict takes other rows.")
+                               f"scores are in {os.path.join(folder_of(run), 'report.json')}; toolkit predict takes other "
+                               f"rows.")
 
 
 def prediction_lines(run: str, inputs: Sequence[str], values: Mapping[str, Any]) -> Iterator[list[Any]]:
@@ -161,7 +190,7 @@ def prediction_lines(run: str, inputs: Sequence[str], values: Mapping[str, Any])
     quiet_tensorflow.load()
     from toolkit.sequences import prediction
 
-    return prediction.lines(run, task_of(run), inputs[0], values)
+    return prediction.lines(folder_of(run), task_of(run), inputs[0], values)
 
 
 # ---- New text -----------------------------------------------------------------------------------------------------

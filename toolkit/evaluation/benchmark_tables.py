@@ -33,8 +33,8 @@ def build(measured: Sequence[Mapping[str, Any]], tests: TestRows) -> dict[str, A
 
     Args:
         measured: for each row: name, kind ("plain", "network" or "unlabelled"), hits (as of ``repetitions.accuracy``),
-            validation (accuracy for each seed, None where there is none), labels_only (accuracy of its own control,
-            likewise), seconds and peak_memory_gb (for each seed), published
+            validation (accuracy for each seed, None where there is none), control_hits (as hits, of its own labels-only
+            control, or None for each seed), seconds and peak_memory_gb (for each seed), published
             (of ``published_figures.figure``, or None), failure (a sentence, or ""; then nothing else is looked at), and
             whatever else shall be kept.
         tests: the labelled test rows of each seed.
@@ -43,7 +43,7 @@ def build(measured: Sequence[Mapping[str, Any]], tests: TestRows) -> dict[str, A
         JSON-ready dict: rows (each with error, deviation, interval95 of the error, worst_error, seeds,
         validation_error, labels_only_error, seconds (mean), peak_memory_gb (largest)), seeds, test_rows,
         same_test_rows, best_on_validation, labels_only (name of the row that "unlabelled" rows are held against, or
-        None), comparisons {name of the second: [first, difference of the accuracies (first minus second),
+        None), own_controls (of each "unlabelled" row against its own labels-only control, as comparisons), comparisons {name of the second: [first, difference of the accuracies (first minus second),
         interval95, p_value, p_value_holm, seeds, mcnemar]}, verdict {code, sentence, sentences}.
     """
     alive = [row for row in measured if not row["failure"]]
@@ -53,11 +53,14 @@ def build(measured: Sequence[Mapping[str, Any]], tests: TestRows) -> dict[str, A
     labels_only = benchmark_verdicts.labels_only(alive, majority=MAJORITY, control=control)
     references = dict.fromkeys(name for name in (MAJORITY, control, best, labels_only) if name in names)
     comparisons = {name: _comparisons(alive, name, tests) for name in references}
+    own = _adjusted([{"first": row["name"], **repetitions.difference(row["hits"], row["control_hits"], tests)}
+                     for row in alive if row["kind"] == "unlabelled"])
     rows = [_row(row, tests) for row in measured]
     return {"rows": rows, "seeds": len(tests.rows), "test_rows": len(tests.rows[0]), "same_test_rows": tests.shared,
-            "best_on_validation": best, "labels_only": labels_only, "comparisons": comparisons,
+            "best_on_validation": best, "labels_only": labels_only, "own_controls": own,
+            "comparisons": comparisons,
             "verdict": benchmark_verdicts.verdict(alive, tests, comparisons, majority=MAJORITY, control=control,
-                                                  best=best, labels_only=labels_only)}
+                                                  best=best, labels_only=labels_only, own_controls=own)}
 
 
 def control_of(names: Collection[str]) -> str:
@@ -75,7 +78,7 @@ def control_of(names: Collection[str]) -> str:
 
 def _row(row: Mapping[str, Any], tests: TestRows) -> dict[str, Any]:
     """A line of the table."""
-    of_seeds = ("hits", "validation", "labels_only", "seconds", "peak_memory_gb")
+    of_seeds = ("hits", "validation", "control_hits", "seconds", "peak_memory_gb")
     kept = {key: value for key, value in row.items() if key not in of_seeds}
     if row["failure"]:
         return kept
@@ -85,8 +88,8 @@ def _row(row: Mapping[str, Any], tests: TestRows) -> dict[str, Any]:
              "peak_memory_gb": memory}
             for hits, own, seconds, memory in zip(row["hits"], row["validation"], row["seconds"],
                                                   row["peak_memory_gb"], strict=True)]
-    validation, labels_only = (None if None in own else 1 - float(np.mean(own))
-                               for own in (row["validation"], row["labels_only"]))
+    validation = None if None in row["validation"] else 1 - float(np.mean(row["validation"]))
+    labels_only = 1 - float(np.mean([own.mean() for own in row["control_hits"]])) if row["kind"] == "unlabelled" else None
     return {**kept, "error": 1 - found["mean"], "deviation": found["deviation"], "interval95": [1 - high, 1 - low],
             "worst_error": 1 - found["worst"], "seeds": found["seeds"], "validation_error": validation,
             "labels_only_error": labels_only, "seconds": float(np.mean(row["seconds"])),
@@ -110,9 +113,14 @@ def _comparisons(rows: Sequence[Mapping[str, Any]], name: str, tests: TestRows) 
                                        second_name=name, groups=groups)
         found.append({"first": first["name"], **repetitions.difference(first["hits"], second["hits"], tests),
                       "mcnemar": {key: once[key] for key in ("only_first_right", "only_second_right", "p_value")}})
-    for p_values in (found, [own["mcnemar"] for own in found]):
-        for own, adjusted in zip(p_values, comparison.holm([own["p_value"] for own in p_values]), strict=True):
-            own["p_value_holm"] = adjusted
+    _adjusted([own["mcnemar"] for own in found])
+    return _adjusted(found)
+
+
+def _adjusted(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same comparisons, each with p_value_holm."""
+    for own, adjusted in zip(found, comparison.holm([own["p_value"] for own in found]), strict=True):
+        own["p_value_holm"] = adjusted
     return found
 
 

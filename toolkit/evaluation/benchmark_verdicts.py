@@ -17,7 +17,8 @@ MOST_NAMED = 8  # rows that a sentence names
 
 
 def verdict(rows: Sequence[Row], tests: TestRows, comparisons: Mapping[str, Sequence[Row]], *, majority: str,
-            control: str, best: str | None, labels_only: str | None = None) -> dict[str, Any]:
+            control: str, best: str | None, labels_only: str | None = None, own_controls: Sequence[Row] = ()
+            ) -> dict[str, Any]:
     """Say what the comparisons show.
 
     Args:
@@ -28,6 +29,8 @@ def verdict(rows: Sequence[Row], tests: TestRows, comparisons: Mapping[str, Sequ
         control: name of the plain row that every other is held against.
         best: name of the row best on validation, if any.
         labels_only: from ``labels_only``.
+        own_controls: first, p_value_holm and difference of each row that learns from unlabelled rows, against its own
+            labels-only control.
 
     Returns:
         code: "nothing_beats_majority"; else of the deep model against the best plain row "better", "worse" or
@@ -39,11 +42,13 @@ def verdict(rows: Sequence[Row], tests: TestRows, comparisons: Mapping[str, Sequ
                     "distinguishable from always answering the most frequent class, or is worse.")
         return {"code": "nothing_beats_majority", "sentence": sentence, "sentences": [sentence]}
     code, sentences = _deep(rows, tests, majority=majority, control=control)
+    if own_controls:
+        sentences.append(printable(f"Did the unlabelled rows help? Against the same method on the labels alone: "
+                                   f"{_in_sides(own_controls)}."))
     if labels_only is not None:
-        unlabelled = {row["name"] for row in rows if row["kind"] == "unlabelled"}
-        sides = _sides(rows, tests, labels_only, ", which learns from the labels alone",
-                       [own for own in comparisons[labels_only] if own["first"] in unlabelled])
-        sentences.append(f"Did the unlabelled rows help? {sides}")
+        unlabelled = {own["first"] for own in own_controls}
+        sentences.append(_sides(rows, tests, labels_only, ", which learns from the labels alone",
+                                [own for own in comparisons[labels_only] if own["first"] in unlabelled]))
     for name in dict.fromkeys((control, best)):
         if comparisons.get(name):
             words = ", the row best on validation" if name == best else ""
@@ -105,12 +110,15 @@ def _words(found: Row, p_value: float) -> tuple[str, str, str]:
 
 def _sides(rows: Sequence[Row], tests: TestRows, name: str, words: str, found: Sequence[Row]) -> str:
     """Which rows are better than one, which worse, and which cannot be told from it."""
+    return printable(f"Against {name}{words} (error {_error(_named(rows, name), tests)}): {_in_sides(found)}.")
+
+
+def _in_sides(found: Sequence[Row]) -> str:
     sides: dict[str, list[str]] = {"better": [], "not_distinguishable": [], "worse": []}
     for own in found:
         sides[_words(own, own["p_value_holm"])[0]].append(own["first"])
     titles = {"better": "better", "not_distinguishable": "not distinguishable", "worse": "worse"}
-    parts = [f"{titles[side]}: {_listed(names, len(found))}" for side, names in sides.items() if names]
-    return printable(f"Against {name}{words} (error {_error(_named(rows, name), tests)}): {'; '.join(parts)}.")
+    return "; ".join(f"{titles[side]}: {_listed(names, len(found))}" for side, names in sides.items() if names)
 
 
 def _listed(names: Sequence[str], count: int) -> str:

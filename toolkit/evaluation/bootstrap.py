@@ -42,6 +42,26 @@ def intervals(sums: RowSums, estimates: dict[str, float | None], unit_numbers: n
             for name, estimate in estimates.items()}
 
 
+def drawn_sums(sums: np.ndarray, unit_numbers: np.ndarray, *, draws: int, seed: int) -> np.ndarray | None:
+    """What sums over rows come to in each draw.
+
+    Args:
+        sums: (n, K), of each row.
+        unit_numbers: (n,) int, the unit of each row, from ``groups.numbers``.
+        draws: number of bootstrap draws.
+        seed: of the draws.
+
+    Returns:
+        (draws, K) float64; None if there is only one unit, of which nothing can be said about spread.
+    """
+    units, random = int(unit_numbers.max()) + 1, np.random.default_rng(seed)
+    if units == 1:
+        return None
+    of_units = np.zeros((units, sums.shape[1]))
+    np.add.at(of_units, unit_numbers, sums)
+    return np.stack([np.bincount(random.integers(0, units, units), minlength=units) @ of_units for _ in range(draws)])
+
+
 def _interval(name: str, values: np.ndarray, estimate: float | None) -> list[float] | None:
     values = values[~np.isnan(values)]
     if estimate is None or not len(values):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from toolkit.evaluation.benchmark_tables import MAJORITY, control_of
 from toolkit.evaluation.report import files
 from toolkit.evaluation.text_tables import aligned, printable, shortened, wrapped
 
-COLUMNS = ("name", "labels_per_class", "labelled_rows", "error", "deviation", "low95", "high95", "worst_error", "seeds",
-           "seconds")
+COLUMNS = ("name", "labels_per_class", "labelled_rows", "error", "deviation", "low95", "high95", "worst_error",
+           "labels_only_error", "seeds", "seconds")
+OWN_CONTROL = "its labels-only control"
 NAME_WIDTH = 30
 
 
@@ -23,14 +25,16 @@ def build(names: Sequence[tuple[str, str]], found: Sequence[Mapping[str, Any]]) 
 
     Args:
         names: of each row, and its kind: "plain", "network" or "unlabelled".
-        found: for each number of labels, rising: labels_per_class (None for all), labelled_rows, tests (of
-            ``repetitions``), hits and seconds (by name of row, for each seed), failures (by name, a sentence).
+        found: for each number of labels, rising: labels_per_class (None for all), labelled_rows, pool (unlabelled
+            rows), tests (of ``repetitions``), hits, control_hits (of the labels-only control of each row that is
+            "unlabelled", else None) and seconds (by name of row, for each seed), failures (by name, a sentence).
 
     Returns:
         JSON-ready dict: labels_per_class, labelled_rows and test_rows (lists), rows [{name, kind, failure, points:
-        [error, deviation, interval95, worst_error, seeds, seconds; None where it failed]}], comparisons [{first,
-        second, points: [difference, interval95, p_value, p_value_holm; or None], better_from: the first of the last
-        numbers of labels at all of which the first is better, or None}], verdict {sentence, sentences}.
+        [error, deviation, interval95, worst_error, labels_only_error, seeds, seconds; None where it failed]}],
+        comparisons [{first, second, points: [difference, interval95, p_value, p_value_holm; or None], better_from: the
+        first of the last numbers of labels at all of which the first is better, or None, better_at: all those
+        numbers}], verdict {sentence, sentences}. What learns from unlabelled rows is compared where there are some.
     """
     labels = [own["labels_per_class"] for own in found]
     rows = []
@@ -38,7 +42,9 @@ def build(names: Sequence[tuple[str, str]], found: Sequence[Mapping[str, Any]]) 
         failures = [own["failures"][name] for own in found if name in own["failures"]]
         rows.append({"name": name, "kind": kind, "failure": failures[0] if failures else "",
                      "points": [_point(name, own) for own in found]})
-    comparisons = [_comparison(first, second, found) for first, second in _pairs(names)]
+    unlabelled = {name for name, kind in names if kind == "unlabelled"}
+    comparisons = [_comparison(first, second, found, only_with_pool=first in unlabelled)
+                   for first, second in _pairs(names)]
     sentences = [_sentence(first, [own for own in comparisons if own["first"] == first], labels)
                  for first in dict.fromkeys(own["first"] for own in comparisons)]
     return {"labels_per_class": labels, "labelled_rows": [own["labelled_rows"] for own in found],
@@ -52,34 +58,43 @@ def _point(name: str, found: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     own = repetitions.accuracy(found["hits"][name], found["tests"])
     low, high = own["interval95"]
+    control = found["control_hits"][name]
     return {"error": 1 - own["mean"], "deviation": own["deviation"], "interval95": [1 - high, 1 - low],
-            "worst_error": 1 - own["worst"], "seeds": own["seeds"], "seconds": float(np.mean(found["seconds"][name]))}
+            "worst_error": 1 - own["worst"], "seeds": own["seeds"], "seconds": float(np.mean(found["seconds"][name])),
+            "labels_only_error": None if control[0] is None else 1 - float(np.mean([hits.mean() for hits in control]))}
 
 
 def _pairs(names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Each network with each plain row, and what learns from unlabelled rows with each that does not; where there are
-    neither, each row with the control. The majority class is left out."""
+    """Each network with each plain row, and what learns from unlabelled rows with its own control and each row that
+    does not; where there are neither, each row with the control. The majority class is left out."""
     plain, networks, unlabelled = ([name for name, own in names if own == kind and name != MAJORITY]
                                    for kind in ("plain", "network", "unlabelled"))
     if networks or unlabelled:
-        return [(first, second) for firsts, seconds in ((networks, plain), (unlabelled, [*plain, *networks]))
+        return [(first, second) for firsts, seconds in ((networks, plain), (unlabelled, [OWN_CONTROL, *plain, *networks]))
                 for first in firsts for second in seconds]
     control = control_of(plain)
     return [(first, control) for first in plain if first != control and control in plain]
 
 
-def _comparison(first: str, second: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    points = [None if {first, second} & set(own["failures"]) else
-              repetitions.difference(own["hits"][first], own["hits"][second], own["tests"]) for own in found]
+def _comparison(first: str, second: str, found: Sequence[Mapping[str, Any]], *, only_with_pool: bool) -> dict[str, Any]:
+    def point(own: Mapping[str, Any]) -> dict[str, Any] | None:
+        if {first, second} & set(own["failures"]) or only_with_pool and not own["pool"]:
+            return None
+        hits = own["control_hits"][first] if second == OWN_CONTROL else own["hits"][second]
+        return repetitions.difference(own["hits"][first], hits, own["tests"])
+
+    points = [point(own) for own in found]
     known = [point for point in points if point is not None]
-    for point, adjusted in zip(known, comparison.holm([point["p_value"] for point in known]), strict=True):
-        point["p_value_holm"] = adjusted
-    start = len(points)
-    while start and points[start - 1] and points[start - 1]["difference"] > 0 and (
-            points[start - 1]["p_value_holm"] < comparison.SIGNIFICANCE):
-        start -= 1
-    better_from = None if start == len(points) else found[start]["labels_per_class"] or "all"
-    return {"first": first, "second": second, "points": points, "better_from": better_from}
+    for one, adjusted in zip(known, comparison.holm([one["p_value"] for one in known]), strict=True):
+        one["p_value_holm"] = adjusted
+    compared = [(own["labels_per_class"] or "all", one) for own, one in zip(found, points, strict=True)
+                if own["pool"] or not only_with_pool]
+    better = [one is not None and one["difference"] > 0 and one["p_value_holm"] < comparison.SIGNIFICANCE
+              for _, one in compared]
+    start = len(better) - len(list(itertools.takewhile(bool, reversed(better))))
+    return {"first": first, "second": second, "points": points,
+            "better_from": None if start == len(better) else compared[start][0],
+            "better_at": [count for (count, _), is_better in zip(compared, better, strict=True) if is_better]}
 
 
 def _sentence(first: str, comparisons: Sequence[Mapping[str, Any]], labels: Sequence[int | None]) -> str:
@@ -95,9 +110,13 @@ def _sentence(first: str, comparisons: Sequence[Mapping[str, Any]], labels: Sequ
     parts = [f"{first} is better {'; '.join(better)}."] if better else []
     if None in reached:
         subject = "it" if better else first
-        parts.append(f"With the most labels measured, {subject} is not shown to be better than "
-                     f"{', '.join(reached[None])}.")
+        others = [f"{own['second']}{_where_better(own['better_at'])}" for own in comparisons if not own["better_from"]]
+        parts.append(f"With the most labels measured, {subject} is not shown to be better than {', '.join(others)}.")
     return printable(" ".join(parts))
+
+
+def _where_better(counts: Sequence[int | str]) -> str:
+    return f" (with {', '.join(map(str, counts))} a class it is)" if counts else ""
 
 
 # ---- Text and files -----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ multiples of eight, so that few shapes occur.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LENGTH_STEP = 8
 PREFETCHED_BATCHES = 2
 UNKNOWN = 1  # the number of a token that is not in the vocabulary
-_CHUNK = 1024  # texts that are cut into tokens at a time
+_CHUNK, _CHUNK_BYTES = 1024, 1 << 24  # texts that are cut into tokens at a time, padded to the longest
 _NOISE = 1  # what random numbers are drawn for: see also buckets
 
 
@@ -231,14 +231,26 @@ def read(table: "Table", rows: np.ndarray, preprocessing: Any) -> list[np.ndarra
         return [series[:longest] for series in found]
     vectorize = _in_a_graph(preprocessing.vectorizer)
     sequences: list[np.ndarray] = []
-    for start in range(0, len(found), _CHUNK):
-        texts = [text.encode("utf-8", "replace") for text in found[start:start + _CHUNK]]
+    for texts in _in_parts([text.encode("utf-8", "replace") for text in found]):
         numbers = vectorize(tf.constant(texts, tf.string))
         numbers = np.asarray(numbers.numpy(), np.int32)[:, :longest]
         lengths = numbers.shape[1] - np.argmax(numbers[:, ::-1] != 0, axis=1) if numbers.shape[1] else [0] * len(texts)
         sequences += [row[:length].copy() if row.any() else row[:0].copy()
                       for row, length in zip(numbers, lengths, strict=True)]
     return sequences
+
+
+def _in_parts(texts: list[bytes]) -> Iterator[list[bytes]]:
+    """The texts in parts, each small enough to be padded to its longest."""
+    part, longest = [], 0
+    for text in texts:
+        longest = max(longest, len(text))
+        if part and (len(part) == _CHUNK or longest * (len(part) + 1) > _CHUNK_BYTES):
+            yield part
+            part, longest = [], len(text)
+        part.append(text)
+    if part:
+        yield part
 
 
 def _in_a_graph(vectorizer: Callable[[Any], Any]) -> Callable[[Any], Any]:

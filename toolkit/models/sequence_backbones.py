@@ -35,6 +35,7 @@ KINDS = {"lstm": ("text", "series"), "transformer": ("text", "series"), "text_cn
          "series_fcn": ("series",), "series_resnet": ("series",)}
 TEXT_OPTIONS = {"tokens": "words", "vocabulary_size": 20_000, "max_length": 256, "embedding": "128"}
 SERIES_OPTIONS = {"max_length": 0}
+ROUNDING = 1e-12  # of the squared mean: a variance below it is that of one value many times
 _SERIES_WIDTH = 64  # of the layer before recurrent and attention layers
 _CUT = re.compile(r"first_(\d+)_steps|all_steps")
 
@@ -250,10 +251,8 @@ def statistics(series: Sequence[np.ndarray]) -> tuple[list[float], list[float]]:
     Args:
         series: (T, C) each, NaN = missing; their order does not matter.
     """
-    sums = np.zeros((3, series[0].shape[1]))
-    for values in sorted(series, key=lambda values: values.tobytes()):
-        values = values.astype(np.float64)
-        sums += np.stack([np.sum(np.isfinite(values), 0), np.nansum(values, 0), np.nansum(values**2, 0)])
-    mean = sums[1] / np.maximum(sums[0], 1)
-    variance = sums[2] / np.maximum(sums[0], 1) - mean**2
-    return mean.tolist(), np.where(variance > 1e-12 * (1 + mean**2), variance, 1.0).tolist()
+    ordered = [values.astype(np.float64) for values in sorted(series, key=lambda values: values.tobytes())]
+    count = np.maximum(sum(np.isfinite(values).sum(axis=0) for values in ordered), 1)
+    mean = sum(np.nansum(values, axis=0) for values in ordered) / count
+    variance = sum(np.nansum((values - mean)**2, axis=0) for values in ordered) / count
+    return mean.tolist(), np.where(variance > ROUNDING * mean**2, variance, 1.0).tolist()

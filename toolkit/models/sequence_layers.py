@@ -11,6 +11,7 @@ from keras import KerasTensor, layers, ops
 
 POOLINGS: dict[str, Callable[[KerasTensor, KerasTensor], KerasTensor]] = {}
 _FAR_BELOW = -1e9
+_SMALL_VARIANCE = 1e-12
 
 
 def token_mask(tokens: KerasTensor) -> KerasTensor:
@@ -47,8 +48,12 @@ def filled(series: KerasTensor, *, mean: list[float], variance: list[float]) -> 
         (B, T, C) float32.
     """
     known = ops.isfinite(series)
-    x = layers.Normalization(axis=-1, mean=mean, variance=variance, dtype="float32", name="normalisation")(
-        ops.where(known, series, 0.0))
+    x = ops.where(known, series, 0.0)
+    if min(variance) < _SMALL_VARIANCE:  # Keras divides by 1e-7 at least
+        scales = [value**-0.5 for value in variance]
+        x = layers.Rescaling(scales, dtype="float32", name="rescaling")(x)
+        mean, variance = [value * scale for value, scale in zip(mean, scales)], [1.0] * len(scales)
+    x = layers.Normalization(axis=-1, mean=mean, variance=variance, dtype="float32", name="normalisation")(x)
     return ops.where(known, x, 0.0)
 
 

@@ -29,7 +29,7 @@ from toolkit.training import Settings, features, reflection, run_folders
 if TYPE_CHECKING:
     import keras
 
-LABELS_ONLY = "the same head on labels only"
+LABELS_ONLY = "labels only, in the same views"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,8 @@ class Recipe:
         candidates: its settings, the usual ones first.
         control: learns from labelled rows only.
         control_candidates: its settings; those chosen are the method's too.
+        same_head: what the method is without a pool, where the control is another classifier: the better of the two
+            by cross-fitting is what the method is held against.
         strong_copies: strongly changed copies of each row.
         facts: for the report's ``training``.
     """
@@ -53,6 +55,7 @@ class Recipe:
     control_candidates: Sequence[Mapping[str, Any]]
     strong_copies: int
     facts: Mapping[str, Any]
+    same_head: trials.Method | None = None
 
 
 def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", settings: Settings, recipe: Recipe, *,
@@ -80,8 +83,9 @@ def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", 
     pool = foreign.without(pool, table, known, others)
     reduced, problem = _problem(table, backbone, pool.rows, recipe.strong_copies, mirrored["reflect"], settings.seed)
     control, chosen, judgement = _chosen(table, backbone, recipe, reduced, problem)
-    baseline = trials.final(recipe.control, control, problem)
-    fit = baseline if chosen is control else trials.final(recipe.method, chosen, problem)
+    baseline = trials.final(control, problem)
+    fit = baseline if chosen is control else trials.final(chosen, problem)
+    judgement = pools.unless_swallowed(judgement, fit.pseudo_labels[fit.rounds > 0], problem.prior)
     used, by = (baseline, control) if judgement.fall_back else (fit, chosen)
     of_control, head = (_unfolded(reduced, one.head) for one in (baseline, used))
     looks = [features.extract(backbone, table, reflect=reflect) for reflect in (False, True)[:1 + mirrored["reflect"]]]
@@ -99,6 +103,7 @@ def learn(table: Table, folder: run_folders.RunFolder, backbone: "keras.Model", 
     result = pools.completed(result, pool, trials.audited(fit, chosen, problem, table.class_names), judgement)
     pools.write(folder.path / "pseudo_labels.csv", table, pool.rows, fit.pseudo_labels,
                 trials.confidences(fit, problem), fit.rounds * (not judgement.fall_back), table.class_names)
+    report.write_control(folder.path, table, beside[LABELS_ONLY])
     report.write(folder.path, table, probabilities, result, params=folder.params, history=fit.history)
     return result
 
@@ -132,9 +137,13 @@ def _chosen(table: Table, backbone: "keras.Model", recipe: Recipe, reduced: Redu
     validation = (heads.projected(reduced, features.extract(backbone, table, rows)), table.labels[rows])
     control = trials.choose(recipe.control, recipe.control_candidates, problem, groups=groups, validation=validation,
                             title="cross-fitting the control")
-    if not problem.pool.shape[1]:
-        return control, control, pools.Judgement(None, 0, False, "There is no unlabelled row to use.")
     candidates = [{**control.settings, **settings} for settings in recipe.candidates]
+    if recipe.same_head is not None:
+        other = trials.choose(recipe.same_head, [{}], problem, groups=groups, validation=validation,
+                              title="cross-fitting the method without a pool")
+        control = max(control, other, key=lambda one: one.rank)
+    if not problem.pool.shape[1]:
+        return control, control, pools.UNUSED
     chosen = trials.choose(recipe.method, candidates, problem, groups=groups, validation=validation,
                            title=f"cross-fitting {recipe.title}")
     return control, chosen, pools.judge(chosen.labels, chosen.probabilities, control.probabilities, chosen.rows)

@@ -1,8 +1,9 @@
 """The labels-only control in pixel space, trained once per table and setting: kept in the user's cache folder.
 
-It is the same network with the same start, steps, augmentation and seeds, without the pool. Whatever decides its
-weights is in the name of its file: the data, the settings, the length, the weights it starts from, and the version of
-this package.
+It is the same network with the same start (but the probe's head where the method has that of a stage in feature space),
+steps, augmentation and seeds, without the pool. Whatever decides its weights is in the name of its file: the data, the
+settings, the length, the weights it starts from, and the version of this package. Several workers train it together
+unless all of them have it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 import toolkit
 from toolkit import atomic_files
 from toolkit.tables import Table
+from toolkit.training import workers
 from toolkit.training.progress import say
 
 VERSION = 2  # raise it when the way from these facts to the weights changes
@@ -39,7 +41,7 @@ def weights(table: Table, facts: Mapping[str, Any], start: list[np.ndarray], tra
     """
     path = toolkit.cache_folder() / "controls" / f"{_key(table, facts, start)}.npz"
     found = _read(path, [value.shape for value in start])
-    if found is not None:
+    if workers.gathered(np.array([found is not None])).all():  # else all workers train it together
         say(f"the control was trained before: {path}")
         return found, True
     trained = train()

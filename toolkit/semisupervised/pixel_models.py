@@ -11,7 +11,7 @@ with t in [0, 1] the progress of the training.
 Views that only give targets pass by themselves, without a gradient: nothing is computed backwards for them. Where a
 BatchNorm moves, every view is then normalised by its own batch, as prediction normalises images by images like them,
 and the moving averages are those of the views that are asked: these look as the images of prediction do, strong views
-do not. Dropout is off for them.
+do not. Dropout is off for them. A method that learns from no view as it stands (MixMatch) asks as prediction does.
 """
 
 from __future__ import annotations

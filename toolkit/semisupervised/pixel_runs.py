@@ -29,8 +29,9 @@ from toolkit.models import classifiers, weight_sources
 from toolkit.semisupervised import audit, class_shares, foreign, pixel_alarms, pixel_stages, pixel_training, pools
 from toolkit.semisupervised.pixel_training import PixelRecipe, Trained, Trainer
 from toolkit.tables import Table
-from toolkit.training import Settings, features, loop, prediction, reflection, run_folders
+from toolkit.training import Settings, features, loop, prediction, reflection, run_folders, workers
 from toolkit.training.progress import say
+from toolkit.training.settings import RANGES
 
 if TYPE_CHECKING:
     import keras
@@ -42,6 +43,7 @@ PHOTO_SIZE = 96  # pixels: a sixth of the cost of 224
 SPACES = ("features", "pixels", "both")
 UNFILTERED = ("Unlabelled rows that show other things than the classes were not looked for: a network from scratch has "
               "no features yet to tell them by.")
+CHOSE_TOO = "validation rows, which chose the epoch too"
 SMALLEST = 1e-12
 
 
@@ -96,6 +98,7 @@ def learn(table: Table, folder: run_folders.RunFolder, settings: Settings, recip
     pool, first = _pool(table, folder, settings, build, stage)
     mirrored = reflection.decide(table, None if settings.from_scratch else build(), settings.reflect)
     recipe = dataclasses.replace(recipe, steps=recipe.steps or pixel_training.num_steps(settings))
+    settings = _in_the_time_left(settings, (time.monotonic() - started) / 60)
     num_rows = len(table.labelled("train")) + len(pool.rows)
     settings = pixel_training.ready(settings, num_rows, recipe.steps, build)
     trainer = Trainer(table, folder, settings, recipe, pool.rows, build=build, compile_=compile_, probe=probe,
@@ -112,13 +115,22 @@ def learn(table: Table, folder: run_folders.RunFolder, settings: Settings, recip
     return _written(trainer, method, control, pool, beside, started)
 
 
+def _in_the_time_left(settings: Settings, minutes: float) -> Settings:
+    """The settings with what is left of a time limit after so many minutes."""
+    if settings.time_limit is None:
+        return settings
+    return dataclasses.replace(settings, time_limit=max(settings.time_limit - minutes, RANGES["time_limit"][0]))
+
+
 def _pool(table: Table, folder: run_folders.RunFolder, settings: Settings, build: Callable[[], keras.Model],
           stage: Callable[..., dict[str, Any]] | None) -> tuple[pools.Pool, pixel_stages.Stage | None]:
     """The unlabelled rows to learn from, without foreign ones, and the stage that comes first, if there is one."""
     pool = pools.pool(table)
     if stage is not None:
-        where = folder.path / pixel_stages.FOLDER
-        first, pool = pixel_stages.read(where, table, pool, stage(output=where))
+        where = folder.shared / pixel_stages.FOLDER
+        report_of_stage = stage(output=where)
+        workers.wait()  # for the chief, who writes the stage's files
+        first, pool = pixel_stages.read(where, table, pool, report_of_stage)
         return pool, first
     if not len(pool.rows):
         return pool, None
@@ -159,6 +171,7 @@ def _written(trainer: Trainer, method: Trained | None, control: list[np.ndarray]
         result["unlabelled"]["feature_space"] = trainer.stage.audit
     pools.write(folder.path / "pseudo_labels.csv", table, pool.rows, labels, of_method[pool.rows, labels],
                 rounds * (not fall_back), table.class_names)
+    report.write_control(folder.path, table, of_control[table.labelled("test")])
     report.write(folder.path, table, probabilities, result, params=folder.params,
                  history=method.history if method else [])
     return result
@@ -174,7 +187,7 @@ def _judged(table: Table, method: np.ndarray, control: np.ndarray, stage: pixel_
     """Validation rows judge; else the stage in feature space; else nothing."""
     rows = table.labelled("validation")
     if len(rows):
-        return pools.judge(table.labels[rows], method[rows], control[rows])
+        return pools.judge(table.labels[rows], method[rows], control[rows], what=CHOSE_TOO)
     if stage is not None:
         return stage.judgement
     return pools.Judgement(None, 0, False, "There is no validation row, and cross-fitting a whole network is too dear: "

@@ -38,6 +38,8 @@ class PixelRecipe:
         epochs: parts of the training, each followed by validation.
         fixed_epochs: whether a time limit leaves their number alone.
         loss: of the control on logits and one-hot labels; None: cross-entropy, smoothed as the settings say.
+        passes: how often a step passes each of its unlabelled images through the network.
+        relabels: whether the whole pool passes too, once an epoch.
         callbacks: what they may want to know -> those of the method's training; None: it has none.
         facts: for the report's ``training``.
     """
@@ -49,6 +51,8 @@ class PixelRecipe:
     epochs: int = EPOCHS
     fixed_epochs: bool = False
     loss: keras.losses.Loss | None = None
+    passes: int = 2
+    relabels: bool = False
     callbacks: Callable[[pixel_models.Start], Sequence[keras.callbacks.Callback]] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -150,11 +154,13 @@ class Trainer:
                                       reflect=self.mirrored["reflect"], seed=self.settings.seed)
         validation = streams.validation(self.table, self.preprocessing, self.settings)
         hints = None if stage is None or stage.judgement.fall_back else (stage.labels, stage.weights)
+        images = self.settings.batch_size * (1 + self.recipe.passes * self.views.per_label)
+        passes = {"images_a_step": images, "rows_between": self.recipe.relabels * len(self.pool)}
         with devices.strategy(self.settings.devices).scope():
             classifier = self._classifier(precision=self.settings.precision)
             self._compile(classifier, probe)
             model = self._pool_model(classifier, hints)
-            if self._calibrate(model, batches, validation, METHOD_SHARE):
+            if self._calibrate(model, batches, validation, METHOD_SHARE, **passes):
                 self._compile(classifier, probe)  # the schedule's length has changed
                 model = self._pool_model(classifier, hints)
         history = inputs.explained(self.table, lambda: loop.fit(model, batches, self.plan, validation,
@@ -169,7 +175,7 @@ class Trainer:
         return model
 
     def _calibrate(self, model: keras.Model, batches: calibration.Batches, validation: loop.Validation | None,
-                   share: float) -> bool:
+                   share: float, **passes: int) -> bool:
         """Length and rate by what ``share`` of the time limit allows this model, once; whether anything was asked."""
         asked = self.settings.time_limit is not None or self.settings.find_learning_rate
         if self.calibrated or not asked:
@@ -178,7 +184,7 @@ class Trainer:
         limit = self.settings.time_limit and max(share * self.settings.time_limit, RANGES["time_limit"][0])
         self.plan, found = calibration.calibrate(
             model, batches, self.plan, dataclasses.replace(self.settings, time_limit=limit), end_epoch=judge,
-            num_rows=len(self.table))
+            num_rows=len(self.table), **passes)
         self.settings = averaged(dataclasses.replace(self.settings, learning_rate=found.learning_rate),
                                  self.plan.total_steps)
         self.calibrated = True
@@ -232,9 +238,12 @@ class Trainer:
     def facts(self) -> dict[str, Any]:
         """For the report's ``training``."""
         size, per_label, steps = self.settings.batch_size, self.views.per_label, self.plan.total_steps
+        passes = steps * size * (1 + self.recipe.passes * per_label)
+        if self.recipe.relabels:
+            passes += (self.plan.epochs - self.settings.from_scratch) * len(self.pool)
         return {"rows": len(self.table.labelled("train")), "pool": len(self.pool),
                 **backbones.facts(self.build()), "mirrored": dict(self.mirrored),
-                **self.recipe.facts, "steps": steps, "batch": f"{size} + {size * per_label}",
-                "image_passes": steps * size * (1 + 2 * per_label), "learning_rate": self.settings.learning_rate,
+                **self.recipe.facts, **({"rounds": self.plan.epochs} if self.recipe.relabels else {}), "steps": steps, "batch": f"{size} + {size * per_label}",
+                "image_passes": passes, "learning_rate": self.settings.learning_rate,
                 "moving_average": self.settings.ema, "precision": self.settings.precision,
                 "control_from_cache": self.cached}

@@ -18,7 +18,7 @@ import numpy as np
 from toolkit.evaluation import groups as groups_
 from toolkit.evaluation.report import files
 from toolkit.semisupervised.audit import audit as audit_
-from toolkit.semisupervised.audit import once_each
+from toolkit.semisupervised.audit import once_each, swallowing
 from toolkit.tables import Table, entries, splits
 
 FEW = 4  # labels of a class below which folds are repeated
@@ -61,7 +61,7 @@ class Judgement:
     why: str
 
 
-UNUSED = Judgement(None, 0, True, "No training row is unlabelled.")
+UNUSED = Judgement(None, 0, True, "There is no unlabelled row to use.")
 
 
 def unaudited(num_classes: int) -> dict[str, Any]:
@@ -161,7 +161,8 @@ def _assigned(labels: np.ndarray, numbers: np.ndarray, num_folds: int, random: n
     return result
 
 
-def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray, rows: np.ndarray | None = None) -> Judgement:
+def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray, rows: np.ndarray | None = None, *,
+          what: str = "labelled rows that it did not see") -> Judgement:
     """Decides whether the unlabelled rows are used: only if they gained on rows whose labels the method did not see.
 
     More rows right decide; with as many right, the smaller log loss. A row that was hidden several times has one vote.
@@ -171,6 +172,7 @@ def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray, rows: np.
         method: (h, C) probabilities by the method.
         control: (h, C) probabilities by the control, from the same labels.
         rows: (h,) which row each is; None: all are different ones.
+        what: they are, in words.
 
     Example:
         >>> judge(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.9, 0.1], [0.6, 0.4]])).fall_back
@@ -187,9 +189,23 @@ def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray, rows: np.
     gain = 0.0 if abs(right - before) < 1e-9 else right - before
     fall_back = gain < 0 or gain == 0 and loss >= loss_before
     way = "not used" if fall_back else "used"
-    why = (f"On {count:,} labelled rows that it did not see, the method had {100 * right:.1f} % right (log loss "
+    why = (f"On {count:,} {what}, the method had {100 * right:.1f} % right (log loss "
            f"{loss:.2f}), the control {100 * before:.1f} % ({loss_before:.2f}): the unlabelled rows are {way}.")
     return Judgement(gain, count, fall_back, why)
+
+
+def unless_swallowed(judgement: Judgement, labels: np.ndarray, shares: np.ndarray) -> Judgement:
+    """Falls back where nothing could judge the pseudo-labels and one class holds far more of them than of the labels.
+
+    Args:
+        judgement: from ``judge``.
+        labels: (k,) int, the pseudo-labels that are used.
+        shares: (C,) of the classes among the labels.
+    """
+    if judgement.rows or judgement.fall_back or swallowing(np.bincount(labels, minlength=len(shares)), shares) is None:
+        return judgement
+    return Judgement(None, 0, True, "No labelled row could be hidden, so nothing could be judged, and one class swallows "
+                                    "the pseudo-labels: the unlabelled rows are not used.")
 
 
 def write(path: Path, table: Table, rows: np.ndarray, labels: np.ndarray, confidences: np.ndarray, rounds: np.ndarray,

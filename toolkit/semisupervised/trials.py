@@ -85,6 +85,7 @@ class Trial:
     """Settings and what they did on rows whose labels the method did not see.
 
     Attributes:
+        method: that was tried.
         settings: of the method.
         scores: (h, C) logits.
         labels: (h,) int, the true ones.
@@ -95,6 +96,7 @@ class Trial:
         by_round: (R, k) what each round took the rows hidden in the pool for, as in ``Fit``.
     """
 
+    method: Method
     settings: Mapping[str, Any]
     scores: np.ndarray
     labels: np.ndarray
@@ -162,12 +164,12 @@ def _trial(method: Method, settings: Mapping[str, Any], problem: Problem,
         rows.append(len(problem.labels) + np.arange(len(validation[1])))
     if not labels:
         none = np.zeros(0, int)
-        return Trial(settings, np.zeros((0, len(problem.prior))), none, none, (none, none > 0), UNJUDGED_TEMPERATURE,
-                     None)
+        return Trial(method, settings, np.zeros((0, len(problem.prior))), none, none, (none, none > 0),
+                     UNJUDGED_TEMPERATURE, None)
     all_scores, all_labels = np.concatenate(scores), np.concatenate(labels)
     honest = temperature(all_scores, all_labels, least=LEAST_TEMPERATURE, doubt=DOUBT)[1]
     columns = [np.concatenate(parts) for parts in zip(*found)] or [np.zeros(0, int), np.zeros(0, bool)]
-    return Trial(settings, all_scores, all_labels, np.concatenate(rows), tuple(columns), honest, fit,
+    return Trial(method, settings, all_scores, all_labels, np.concatenate(rows), tuple(columns), honest, fit,
                  np.concatenate(by_round, axis=1) if by_round else None)
 
 
@@ -180,9 +182,9 @@ def _scores(head: LinearClassifier, values: np.ndarray) -> np.ndarray:
     return values.astype(np.float64) @ head.kernel + head.bias
 
 
-def final(method: Method, chosen: Trial, problem: Problem) -> Fit:
+def final(chosen: Trial, problem: Problem) -> Fit:
     """The chosen settings on all labels, the head at the honest temperature."""
-    fit = chosen.fit or _fitted(method, problem, chosen.settings)
+    fit = chosen.fit or _fitted(chosen.method, problem, chosen.settings)
     head = LinearClassifier(fit.head.name, fit.head.kernel / chosen.temperature, fit.head.bias / chosen.temperature,
                             fit.head.details)
     return replace(fit, head=head)

@@ -87,9 +87,9 @@ def flexmatch(state: State, labelled: Any, unlabelled: Any, labels: Any, rows: A
     counts = ops.sum(known, axis=0)
     most = ops.maximum(ops.max(counts), ops.cast(ops.shape(known)[0], "float32") - ops.sum(counts))
     learnt = ops.take(counts / ops.maximum(most, 1.0), classes)
-    before = ops.take(state["confident"], rows)
-    now = ops.where(highest >= threshold, classes, before)
-    confident = ops.scatter_update(state["confident"], ops.reshape(ops.cast(rows, "int32"), (-1, 1)), now)
+    before = state["confident"]
+    now = ops.segment_max(ops.where(highest >= threshold, classes, -1), rows, num_segments=before.shape[0])
+    confident = ops.where(now >= 0, now, before)  # a row that is drawn twice is confident if it is so once
     return _step({**state, "confident": confident}, _hard(shares), highest >= threshold * learnt / (2 - learnt))
 
 

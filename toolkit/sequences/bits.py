@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.evaluation import bootstrap
 from toolkit.evaluation import groups as groups_
 
 DRAWS = 2000
@@ -29,10 +30,9 @@ def scores(bits: np.ndarray, characters: np.ndarray, tokens: np.ndarray, *, grou
         >>> scores(np.array([8.0, 4.0]), np.array([4, 2]), np.array([2, 1]))["bits_per_character"]
         2.0
     """
-    drawn = _drawn(groups, len(bits), seed)
+    sums = _drawn(np.stack([bits, characters, tokens], axis=1), groups, seed)
     intervals: dict[str, list[float] | None] = {"bits_per_character": None, "perplexity": None}
-    if drawn is not None:
-        sums = drawn @ np.stack([bits, characters, tokens], axis=1).astype(np.float64)
+    if sums is not None:
         intervals = {"bits_per_character": _interval(sums[:, 0] / sums[:, 1]),
                      "perplexity": _interval(2 ** (sums[:, 0] / sums[:, 2]))}
     return {"rows": len(bits), "count": int(tokens.sum()),
@@ -58,9 +58,10 @@ def compare(first: np.ndarray, second: np.ndarray, characters: np.ndarray, *, fi
         ("better", "worse" or "not_distinguishable"), sentence.
     """
     values = [float(part.sum() / characters.sum()) for part in (first, second)]
-    drawn, interval, code = _drawn(groups, len(first), seed), None, "not_distinguishable"
+    drawn = _drawn(np.stack([first - second, characters], axis=1), groups, seed)
+    interval, code = None, "not_distinguishable"
     if drawn is not None:
-        interval = _interval((drawn @ (first - second)) / (drawn @ characters))
+        interval = _interval(drawn[:, 0] / drawn[:, 1])
         code = "better" if interval[1] < 0 else "worse" if interval[0] > 0 else code
     words = {"better": "is better than", "worse": "is worse than",
              "not_distinguishable": "is not distinguishable from"}[code]
@@ -71,14 +72,9 @@ def compare(first: np.ndarray, second: np.ndarray, characters: np.ndarray, *, fi
                         f"difference {values[0] - values[1]:+.3f}{spread}, {len(first):,} test texts."}
 
 
-def _drawn(groups: np.ndarray | None, count: int, seed: int) -> np.ndarray | None:
-    """How often each draw holds each row, (draws, n); None where there is one unit only."""
-    units, random = groups_.numbers(groups, count), np.random.default_rng(seed)
-    total = int(units.max()) + 1
-    if total == 1:
-        return None
-    drawn = np.stack([np.bincount(random.integers(0, total, total), minlength=total) for _ in range(DRAWS)])
-    return drawn[:, units].astype(np.float32)
+def _drawn(sums: np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray | None:
+    """What sums (n, K) come to in each draw of rows or groups, (draws, K); None where there is one only."""
+    return bootstrap.drawn_sums(sums, groups_.numbers(groups, len(sums)), draws=DRAWS, seed=seed)
 
 
 def _interval(values: np.ndarray) -> list[float]:

@@ -19,6 +19,7 @@ import numpy as np
 
 FEWEST_BLOCKS = 3
 DRAWS = 2000
+DRAWN_AT_ONCE = 1_000_000  # blocks
 
 
 def scores(wanted: np.ndarray, forecast: np.ndarray, series: np.ndarray, units: np.ndarray, *, seed: int = 0
@@ -70,11 +71,11 @@ def compare(wanted: np.ndarray, first: np.ndarray, second: np.ndarray, series: n
     wanted, first, second, series, units = (values[known] for values in (wanted, first, second, series, units))
     parts = [_parts(wanted, forecast, series, units).sum(axis=2) for forecast in (first, second)]
     errors = [float(_metrics(part.sum(axis=0)[None])["mean_absolute_error"][0]) for part in parts]
-    drawn = _drawn(series, wanted.shape[1], seed)
+    drawn = _drawn(np.concatenate(parts, axis=1), series, wanted.shape[1], seed)
     difference = errors[0] - errors[1]
     interval, code = None, "not_distinguishable"
     if drawn is not None:
-        values = np.subtract(*(_metrics(drawn @ part)["mean_absolute_error"] for part in parts))
+        values = np.subtract(*(_metrics(part)["mean_absolute_error"] for part in np.split(drawn, 2, axis=1)))
         interval = [float(bound) for bound in np.nanquantile(values, [0.025, 0.975])]
         code = "better" if interval[1] < 0 else "worse" if interval[0] > 0 else code
     words = {"better": "is better than", "worse": "is worse than",
@@ -109,31 +110,38 @@ def _plain(found: dict[str, np.ndarray]) -> dict[str, float | None]:
 
 
 def _intervals(parts: np.ndarray, series: np.ndarray, horizon: int, seed: int) -> dict[str, list[float] | None]:
-    drawn = _drawn(series, horizon, seed)
+    drawn = _drawn(parts, series, horizon, seed)
     if drawn is None:
         return {"r2": None, "mean_absolute_error": None}
-    found = _metrics(drawn @ parts)
+    found = _metrics(drawn)
     return {name: None if np.isnan(values).any() else [float(bound) for bound in np.quantile(values, [0.025, 0.975])]
             for name, values in found.items()}
 
 
-def _drawn(series: np.ndarray, block: int, seed: int) -> np.ndarray | None:
-    """How often each draw holds each origin, (draws, k): blocks in a row within each series, short series whole; None
-    with too few of both."""
-    random, found = np.random.default_rng(seed), np.zeros((DRAWS, len(series)), np.float32)
+def _drawn(parts: np.ndarray, series: np.ndarray, block: int, seed: int) -> np.ndarray | None:
+    """What parts (k, K) of the origins sum to in each draw, (draws, K): blocks in a row within each series, short
+    series whole; None with too few of both."""
+    random, found = np.random.default_rng(seed), np.zeros((DRAWS, parts.shape[1]))
     every, short = [np.flatnonzero(series == number) for number in np.unique(series)], []
     for own in every:
         if len(own) < FEWEST_BLOCKS * block:
             short.append(own)
             continue
-        starts = random.integers(0, len(own), (DRAWS, -(-len(own) // block)))
-        positions = (starts[:, :, None] + np.arange(block)).reshape(DRAWS, -1)[:, :len(own)] % len(own)
-        np.add.at(found, (np.arange(DRAWS)[:, None], own[positions]), 1)
+        found += _sums_of_blocks(parts[own], block, random)
+    whole = np.array([parts[own].sum(axis=0) for own in short]).reshape(-1, parts.shape[1])
     if len(short) >= FEWEST_BLOCKS:
-        often = random.multinomial(len(short), np.full(len(short), 1 / len(short)), DRAWS)
-        found[:, np.concatenate(short)] = np.repeat(often, [len(own) for own in short], axis=1)
-    elif len(short) == len(every):
-        return None
-    else:
-        found[:, np.concatenate([*short, np.zeros(0, int)])] = 1
-    return found
+        return found + random.multinomial(len(short), np.full(len(short), 1 / len(short)), DRAWS) @ whole
+    return None if len(short) == len(every) else found + whole.sum(axis=0)
+
+
+def _sums_of_blocks(parts: np.ndarray, block: int, random: np.random.Generator) -> np.ndarray:
+    """Sums (draws, K) of parts (n, K) over blocks in a row, which go on at the beginning: n parts in each draw."""
+    count = len(parts)
+    blocks = -(-count // block)
+    running = np.concatenate([np.zeros((1, parts.shape[1])), np.cumsum(np.concatenate([parts, parts[:block]]), axis=0)])
+    whole, last = (running[size:size + count] - running[:count] for size in (block, count - (blocks - 1) * block))
+    found, step = [], max(1, DRAWN_AT_ONCE // blocks)
+    for start in range(0, DRAWS, step):
+        starts = random.integers(0, count, (min(step, DRAWS - start), blocks))
+        found.append(whole[starts[:, :-1]].sum(axis=1) + last[starts[:, -1]])
+    return np.concatenate(found)

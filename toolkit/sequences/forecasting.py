@@ -211,10 +211,10 @@ def _report(table: TimeSeries, found: Cut, forecasts: np.ndarray, beside: dict[s
     common = {"series": test.series, "units": units, "seed": seed}
     comparisons = {other: forecast_scores.compare(test.wanted, forecasts, values, first_name=name, second_name=other,
                                                   **common) for other, values in beside.items()}
-    counts = {part: len(found.parts[part]) for part in windows_.PARTS}
+    counts = {part: found.parts[part].num_known for part in windows_.PARTS}
     in_words = ", ".join(f"{part} {count:,}" for part, count in counts.items())
     what = f"{len(table.names):,} series" if several else "one series"
-    unit = "standard deviations of each series before the test" if several else "the unit of the series"
+    unit = "standard deviations of each series' training part" if several else "the unit of the series"
     return {
         "recipe": name, "task": "forecast",
         "data": {"source": table.source, "kind": table.kind, "series": len(table.names), "rows": len(table),

@@ -9,8 +9,8 @@ on its own; on held-out rows the windows overlap by half, so that every token be
 
 Scores are bits a character of the held-out rows, the end of a row counted as one, beside an interpolated n-gram model
 of the same tokens (see ``n_gram_models``); tokens that training saw less than twice are one token, "unknown", to both.
-``model.keras`` takes strings that begin with the character U+0003 and gives at each token the probabilities of the
-next.
+``model.keras`` takes strings that begin with the character U+0003 (before words a blank after it) and gives at each
+token the probabilities of the next.
 
 References:
     Graves 2013, https://arxiv.org/abs/1308.0850; Radford et al. 2018, Improving language understanding by generative
@@ -106,18 +106,17 @@ def with_splits(table: Table, seed: int) -> Table:
     """The table with rows for training, validation and test, whether or not they have labels.
 
     Args:
-        table: of texts; where all are test rows, it named no splits.
+        table: of texts.
         seed: of the choice.
 
     Raises:
         ToolkitError: it has no row to learn from.
     """
-    named = "train" in table.splits
-    if len(table) < 2 or not named and not (table.splits == "test").all():
+    if len(table) < 2 or table.names_splits and "train" not in table.splits:
         raise ToolkitError(f"{table.source} has {counted(len(table), 'usable text')} and no training rows among them: "
                            f"mark some as train, or leave out the splits.")
-    assigned = splits.assign(np.zeros(len(table), np.int64), table.splits if named else None, table.checksums,
-                             table.groups, ("text",), splits.Policy(seed=seed))
+    assigned = splits.assign(np.zeros(len(table), np.int64), table.splits if table.names_splits else None,
+                             table.checksums, table.groups, ("text",), splits.Policy(seed=seed))
     notes = [note.replace("labelled ", "") for note in assigned.notes]
     return dataclasses.replace(table, splits=assigned.splits, notes=(*table.notes, *notes),
                                arguments={**table.arguments, "task": "language-model"})
@@ -143,6 +142,8 @@ def run(table: Table, *, output: str | Path, settings: Settings, network: str, r
         KeyboardInterrupt: on Ctrl-C; the same command with ``resume`` continues.
     """
     step_networks.refuse_settings(settings)
+    if settings.backbone_options.get("max_length") == 0:
+        raise ToolkitError("max_length is 0, whole rows, but a language model learns from windows: give their length.")
     options = {**settings.describe(), "task": "language-model"}
     with run_folders.begin(output, recipe, table, options, resume=resume) as folder:
         if folder.finished:
@@ -152,7 +153,7 @@ def run(table: Table, *, output: str | Path, settings: Settings, network: str, r
 
         # Data
         own = {**DEFAULTS[network], "tokens": "characters", **settings.backbone_options}
-        length = own.get("max_length") or MAX_LENGTH[own["tokens"]]
+        length = own.get("max_length", MAX_LENGTH[own["tokens"]])
         train, held, test = (table.in_split(part) for part in ("train", "validation", "test"))
         pieces = [split(text, own["tokens"]) for text in table.inputs]
         known = vocabularies.choose(Counter(token for i in train for token in pieces[i]),
@@ -238,7 +239,7 @@ def _report(table: Table, rows: Sequence[np.ndarray], pieces: Sequence[Sequence[
         "comparisons": {beside: compared} if compared else {}, "control": beside, "notes": list(table.notes),
         "verdict": {key: compared[key] for key in ("code", "sentence")} if compared else {
             "code": None, "sentence": f"No verdict on {name}: there is no test row."},
-        "intervals_sentence": "[95 % intervals] by bootstrap of rows."}
+        "intervals_sentence": f"[95 % intervals] by bootstrap of {'rows' if groups is None else 'groups'}."}
 
 
 def lines(table: Table, pieces: Sequence[Sequence[str]], found: np.ndarray) -> Iterator[list[Any]]:

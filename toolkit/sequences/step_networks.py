@@ -47,11 +47,17 @@ def body(network: str, x: keras.KerasTensor, mask: keras.KerasTensor, options: d
         mask: (B, T) bool, false at padding.
         options: of the graph; others are left alone.
         causal: no step knows a later one.
+
+    Raises:
+        ToolkitError: an option of the graph cannot be used.
     """
     own = {name: options[name] for name in GRAPH_OPTIONS[network] if name in options}
-    if network == "lstm":
-        return lstm(x, mask, bidirectional=not causal, pooling="none", **own)
-    return transformer(x, mask, causal=causal, pooling="none", **own)
+    try:
+        if network == "lstm":
+            return lstm(x, mask, bidirectional=not causal, pooling="none", **own)
+        return transformer(x, mask, causal=causal, pooling="none", **own)
+    except ValueError as error:
+        raise ToolkitError(f"{network}: {error}.") from error
 
 
 def on_tokens(network: str, num_tokens: int, num_classes: int, options: dict[str, Any], *, causal: bool

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.evaluation import bootstrap
 from toolkit.evaluation import groups as groups_
 from toolkit.evaluation.comparison import wilson_interval
 from toolkit.evaluation.metrics import confusion_matrix
@@ -119,15 +120,10 @@ def _metrics(sums: np.ndarray) -> dict[str, np.ndarray]:
 def _intervals(sums: np.ndarray, units: np.ndarray, estimate: dict[str, float], draws: int, seed: int
                ) -> dict[str, list[float] | None]:
     """95 % intervals by drawing units, (n,) numbers; None where nothing can be said."""
-    num_units = int(units.max()) + 1
-    if num_units == 1:
+    drawn_sums = bootstrap.drawn_sums(sums, units, draws=draws, seed=seed)
+    if drawn_sums is None:
         return dict.fromkeys(METRICS)
-    of_units = np.zeros((num_units, sums.shape[1]))
-    np.add.at(of_units, units, sums)
-    random = np.random.default_rng(seed)
-    weights = np.stack([np.bincount(random.integers(0, num_units, num_units), minlength=num_units)
-                        for _ in range(draws)])
-    drawn = _metrics(weights @ of_units)
+    drawn = _metrics(drawn_sums)
     return {name: None if np.isnan(estimate[name])
             else [float(bound) for bound in np.nanquantile(drawn[name], [0.025, 0.975])] for name in METRICS}
 

@@ -177,7 +177,7 @@ def _report(table: TaggedTexts, probabilities: Sequence[np.ndarray], beside: dic
         "training": training, "validation": scores(held, [predicted[i] for i in held]), "test": scores(test, own),
         "baselines": {other: scores(test, tags) for other, tags in beside.items()} if len(test) else {},
         "comparisons": comparisons, "control": ON_NEIGHBOURS, "verdict": verdict, "notes": list(table.notes),
-        "intervals_sentence": "[95 % intervals] by bootstrap of rows."}
+        "intervals_sentence": f"[95 % intervals] by bootstrap of {'rows' if table.groups is None else 'groups'}."}
 
 
 def _comparison(table: TaggedTexts, test: np.ndarray, own: Sequence[np.ndarray], other: Sequence[np.ndarray],

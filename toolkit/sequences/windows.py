@@ -17,6 +17,7 @@ from toolkit import ToolkitError
 from toolkit.tables.time_series import TimeSeries
 
 TEST_RATIO, VALIDATION_RATIO = 0.2, 0.1
+ROUNDING = 1e-12  # of the mean: a standard deviation below it is that of one value many times
 FEWEST_FOR_VALIDATION = 200  # training windows below which none are held out
 PARTS = ("train", "validation", "test")
 
@@ -39,6 +40,11 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.series)
+
+    @property
+    def num_known(self) -> int:
+        """How many windows want a value that is known."""
+        return int((~np.isnan(self.wanted)).any(axis=1).sum())
 
     def complete(self) -> Windows:
         """The windows of which no wanted value is missing."""
@@ -80,33 +86,55 @@ def cut(table: TimeSeries, *, lags: int, horizon: int) -> Cut:
         horizon: H, steps to forecast.
 
     Raises:
-        ToolkitError: a series is too short, or does not change before the test part.
+        ToolkitError: a series is too short, has no value, or does not change in its training part.
     """
     rows = [filled(values) for values in table.values]
     lengths = np.array([len(values) for values, _ in rows])
     test = lengths - np.maximum(horizon, np.round(TEST_RATIO * lengths).astype(int))
     for name, length, border in zip(table.names, lengths, test):
         if border < lags + horizon:
-            raise ToolkitError(f"{table.source}: {f'series {name!r}' if name else 'the series'} has {length} steps "
-                               f"from its first value on, and {lags} lags and a horizon of {horizon} need "
-                               f"{-(-(lags + horizon) * 5 // 4)}: lower --lags or --horizon.")
+            raise ToolkitError(f"{table.source}: {_named(name)} has {length} steps from its first value on, and {lags} "
+                               f"lags and a horizon of {horizon} need {fewest_steps(lags, horizon)}: lower --lags or "
+                               f"--horizon.")
     validation = test - np.maximum(horizon, np.round(VALIDATION_RATIO * lengths).astype(int))
     if (validation - lags - horizon + 1).clip(0).sum() < FEWEST_FOR_VALIDATION:
         validation = test
     borders = np.stack([validation, test], axis=1)
     pasts = [values[:border] for (values, _), border in zip(rows, validation)]
     means, scales = (np.array([measure(past) for past in pasts]) for measure in (np.mean, np.std))
-    if not scales.all():
-        name = table.names[int(np.flatnonzero(scales == 0)[0])]
-        raise ToolkitError(f"{table.source}: {f'series {name!r}' if name else 'the series'} does not change in its "
-                           f"first {int(validation[np.flatnonzero(scales == 0)[0]])} steps, so there is nothing to "
-                           f"learn: leave it out.")
+    varies = scales > ROUNDING * np.abs(means)  # false where there is no value at all
+    if not varies.all():
+        number = int(np.argmin(varies))
+        what = "has no value" if np.isnan(scales[number]) else f"does not change in its first {validation[number]} steps"
+        raise ToolkitError(f"{table.source}: {_named(table.names[number])} {what}, so there is nothing to learn: leave "
+                           f"it out.")
     found = Cut(tuple(values for values, _ in rows), tuple(missing for _, missing in rows), borders, means, scales,
                 {})
     ranges = {"train": (np.full(len(lengths), lags), validation), "validation": (validation, test),
               "test": (test, lengths)}
     found.parts.update({part: windows(found, *limits, lags=lags, horizon=horizon) for part, limits in ranges.items()})
     return found
+
+
+def fewest_steps(lags: int, horizon: int) -> int:
+    """Steps of a series that leave one training window before the test part.
+
+    Args:
+        lags: known values of a window.
+        horizon: wanted values of a window.
+
+    Example:
+        >>> fewest_steps(8, 1), fewest_steps(8, 10)
+        (11, 28)
+    """
+    steps = lags + 2 * horizon
+    while steps - max(horizon, round(TEST_RATIO * steps)) < lags + horizon:
+        steps += 1
+    return steps
+
+
+def _named(name: str) -> str:
+    return f"series {name!r}" if name else "the series"
 
 
 def windows(found: Cut, starts: Sequence[int], ends: Sequence[int], *, lags: int, horizon: int) -> Windows:

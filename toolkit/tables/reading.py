@@ -76,7 +76,7 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
     source = source if isinstance(source, (str, os.PathLike)) else list(source)
     unlabelled = [unlabelled] if isinstance(unlabelled, (str, os.PathLike)) else list(unlabelled)
     arguments = _arguments(locals())
-    _refuse_options(kind, on_bad_image, labels_per_class, split_seed, label_seed, max_pixels)
+    _refuse_options(kind, on_bad_image, unknown_labels, labels_per_class, split_seed, label_seed, max_pixels)
     folder = None if root is None else Path(root).expanduser()
     columns = Columns(path_column, label_column, split_column, group_column, text_column, values_column, series_column,
                       time_column)
@@ -116,12 +116,14 @@ def _absolute(path: str | os.PathLike[str]) -> str:
     return str(path) if str(path).startswith("tfds:") else os.path.abspath(os.path.expanduser(path))
 
 
-def _refuse_options(kind: str | None, on_bad_image: str, labels_per_class: int | None, split_seed: int, label_seed: int,
-                    max_pixels: int) -> None:
+def _refuse_options(kind: str | None, on_bad_image: str, unknown_labels: str, labels_per_class: int | None,
+                    split_seed: int, label_seed: int, max_pixels: int) -> None:
     if kind not in (None, *NOUNS):
         raise TableError(f"Inputs of kind '{kind}' cannot be read. Expected {', '.join(NOUNS)}.")
     if on_bad_image not in ("reject", "fail"):
         raise TableError(f"on_bad_image is '{on_bad_image}'. Expected reject or fail.")
+    if unknown_labels not in ("refuse", "blank"):
+        raise TableError(f"unknown_labels is '{unknown_labels}'. Expected refuse or blank.")
     if labels_per_class is not None and labels_per_class < 1:
         raise TableError(f"labels_per_class is {labels_per_class}. Expected 1 or more, or None for all labels.")
     if min(split_seed, label_seed) < 0:
@@ -159,4 +161,5 @@ def _table(entries: Entries, usable: Usable, class_names: tuple[str, ...], polic
         names=column(entries.names), labels=assigned.labels, splits=assigned.splits, groups=groups,
         rows=column(entries.rows, np.int64), class_names=class_names, checksums=np.array(usable.checksums, object),
         decoders=usable.decoders, sizes=usable.sizes, channels=usable.channels, array=entries.array,
-        rejected=usable.rejected, notes=tuple(map(one_line, [*notes, *assigned.notes])), source=entries.source)
+        rejected=usable.rejected, notes=tuple(map(one_line, [*notes, *assigned.notes])), source=entries.source,
+        names_splits=entries.splits is not None)

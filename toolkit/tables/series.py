@@ -18,6 +18,7 @@ from toolkit.tables.texts import LARGEST_CELL, short
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "?", "-nan"})
 """Words for a missing value, in lower case."""
 _BETWEEN = re.compile(r"\s*[,;]\s*|\s+")
+_DECIMAL_COMMAS = re.compile(r"-?\d+,\d+(\s*;\s*-?\d+(,\d+)?|\s+-?\d+,\d+)+\s*;?")  # 1,5; 2,5 or 1,5 2,5
 _NAMED_VALUES = 20
 
 
@@ -67,6 +68,9 @@ def of_cell(cell: str) -> np.ndarray:
     if inner.startswith("[") and "[" in inner[1:]:
         return tidied(_of_json(inner))
     inner = inner.strip("[](){} \t\r\n")
+    if _DECIMAL_COMMAS.fullmatch(inner):
+        raise NoSeries("unreadable", "it cannot be told whether its commas are decimal: write 1.5 for one and a half, "
+                                     "and the same between all numbers")
     words = _BETWEEN.split(inner) if inner else []
     try:
         values = np.array([number(word) for word in words])

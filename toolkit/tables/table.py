@@ -69,6 +69,7 @@ class Table:
         arguments: of ``read_table``, JSON-ready: enough to read the same table again from anywhere on this machine.
         origins: (n,) object, the source of unlabelled images that a row was added from, which its row number counts
             in; "" for the table's own rows. None if nothing was added.
+        names_splits: the source said which row is in which split.
     """
 
     kind: str
@@ -89,6 +90,7 @@ class Table:
     source: str
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
     origins: np.ndarray | None = None
+    names_splits: bool = True
 
     def __post_init__(self) -> None:
         for name in (*_ROW_FIELDS, "array"):

@@ -194,7 +194,7 @@ class _Cells:
         blank = next((item for item in items if not str(item).strip()), None)
         if blank is not None:
             raise TableError(f"{self._where(index, column)}: the list holds a blank item. Write a word for each.")
-        return tuple(str(item).strip() for item in items)
+        return tuple(str(item).strip().encode("utf-8", "replace").decode() for item in items)  # no half surrogates
 
     def _split(self, index: int, cell: str, trained: bool) -> str:
         if not cell and trained:

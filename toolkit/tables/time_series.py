@@ -125,7 +125,7 @@ def _times(sheet: Sheet, position: int | None) -> tuple[list[str], list[float]]:
     if position is None:
         return [str(i + 1) for i in range(len(sheet.rows))], [float(i) for i in range(len(sheet.rows))]
     cells = sheet.column(position)
-    are_numbers = _number(cells[0]) is not None
+    are_numbers = 2 * sum(_number(cell) is not None for cell in cells) >= len(cells)
     keys = [_number(cell) if are_numbers else _seconds(cell) for cell in cells]
     if None in keys:
         i = keys.index(None)

@@ -78,6 +78,8 @@ def _files(source: str) -> list[tuple[Path, str | None]]:
     else:
         name, split = _set_and_split(path)
         files = [path] if split is None else sets[name]
+    if any(_set_and_split(file)[1] for file in files):  # a file of both beside them would hide which row is which
+        files = [file for file in files if _set_and_split(file)[1]]
     order = list(_SPLITS.values())
     found = [(file, _set_and_split(file)[1]) for file in files]
     return sorted(found, key=lambda one: order.index(one[1]) if one[1] else 0)

@@ -32,7 +32,7 @@ TIMED_STEPS = 10
 
 
 def calibrate(model: keras.Model, batches: Batches, plan: Plan, settings: Settings, *, end_epoch: Callable[[], object],
-              num_rows: int) -> tuple[Plan, Settings]:
+              num_rows: int, rows_between: int = 0, images_a_step: int | None = None) -> tuple[Plan, Settings]:
     """Shortens the plan to ``settings.time_limit`` and finds the learning rate, where either was asked for.
 
     Args:
@@ -42,6 +42,8 @@ def calibrate(model: keras.Model, batches: Batches, plan: Plan, settings: Settin
         settings: what was asked for.
         end_epoch: what is done after every epoch: validation.
         num_rows: rows that are predicted once, at the end.
+        rows_between: rows that are predicted after every epoch besides.
+        images_a_step: rows that pass in a step; None: one batch.
 
     Returns:
         The plan and the settings to train with; compile the model again if they changed.
@@ -55,7 +57,9 @@ def calibrate(model: keras.Model, batches: Batches, plan: Plan, settings: Settin
             say(f"{plan.title}: the range test suggests learning rate {found['learning_rate']:.2g}")
         if settings.time_limit is not None:
             seconds, overhead = seconds_per_step(model, batches)
-            found |= _shortened(plan, settings, seconds, overhead, _seconds_to_end(model, plan, end_epoch), num_rows)
+            forward = seconds / (3 * (images_a_step or settings.batch_size))  # of one row: a third of its training step
+            between = _seconds_to_end(model, plan, end_epoch) + rows_between * forward
+            found |= _shortened(plan, settings, seconds, 2 * overhead + num_rows * forward, between)
             say(f"{plan.title}: {settings.time_limit:g} minutes allow {found['epochs']} epochs of "
                 f"{found['steps_per_epoch']} steps, at {seconds:.2f} s a step")
         if kept is None:
@@ -87,11 +91,9 @@ def _seconds_to_end(model: keras.Model, plan: Plan, end_epoch: Callable[[], obje
     return workers.of_chief(1.5 * (time.monotonic() - start))
 
 
-def _shortened(plan: Plan, settings: Settings, seconds: float, overhead: float, between: float, num_rows: int
-               ) -> dict[str, int]:
+def _shortened(plan: Plan, settings: Settings, seconds: float, besides: float, between: float) -> dict[str, int]:
     """Epochs and steps that fit: as few epochs as hold them all, or all, where they are fixed; each cut shorter."""
-    forward = seconds / (3 * settings.batch_size)  # of one row: about a third of its training step
-    budget = settings.time_limit * 60 / settings.members - num_rows * forward - 2 * overhead
+    budget = settings.time_limit * 60 / settings.members - besides
     fewest = plan.epochs if plan.fixed_epochs else 1
     epochs = int(np.clip(math.ceil(budget / (plan.steps_per_epoch * seconds + between)), fewest, plan.epochs))
     steps = int((budget / epochs - between) / seconds)

@@ -17,6 +17,7 @@ from toolkit import ToolkitError, atomic_files
 from toolkit.evaluation.report.contents import normalised
 from toolkit.tables import Table
 
+CONTROL = "control.csv"
 HISTORY_COLUMNS = ("epoch", "seconds", "learning_rate", "loss")
 
 
@@ -51,6 +52,35 @@ def write(output: Path, table: Table, probabilities: np.ndarray, report: Mapping
     write_csv(output / "history.csv", columns, ([epoch.get(column, "") for column in columns] for epoch in history))
     write_json(output / "params.json", params)
     write_json(output / "report.json", report)
+
+
+def write_control(output: Path, table: Table, probabilities: np.ndarray) -> None:
+    """Write control.csv: what the labels-only control of a run says of the labelled test rows.
+
+    Args:
+        output: folder of the run.
+        table: with t labelled test rows.
+        probabilities: (t, C).
+
+    Raises:
+        ToolkitError: if the file cannot be written.
+    """
+    names, rows, answers = table.class_names, table.labelled("test"), probabilities.argmax(axis=1)
+    write_csv(output / CONTROL, ["row", "label", "prediction", "confidence"],
+              ([int(table.rows[rows[i]]), names[table.labels[rows[i]]], names[answers[i]],
+                float(probabilities[i, answers[i]])] for i in np.argsort(table.rows[rows])))
+
+
+def control_hits(output: Path, rows: np.ndarray) -> np.ndarray:
+    """Where the labels-only control of a run was right, (k,) bool for labelled test rows (k,), by their numbers.
+
+    Raises:
+        OSError: there is no control.csv.
+        KeyError: it lacks one of the rows.
+    """
+    with open(output / CONTROL, encoding="utf-8", newline="") as file:
+        right = {int(line["row"]): line["label"] == line["prediction"] for line in csv.DictReader(file)}
+    return np.array([right[row] for row in rows.tolist()], bool)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
