@@ -15,7 +15,7 @@ def test_climbing_ends_at_the_optimum_of_a_linear_unit() -> None:
     images = keras.Input((4, 4, 3))
     dense = keras.layers.Dense(3)
     network = keras.Model(images, dense(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))))
-    found = drawings.climbed(network, np.full((4, 4, 3), 0.5, np.float32), 2.0, 50)
+    found = drawings.climbed(network, np.full((4, 4, 3), 0.5, np.float32), 2.0, RANDOM.normal(size=(3, 4, 4, 3)))
     assert found.shape == (3, 4, 4, 3)
     expected = 2 * drawings.best_inputs(dense.kernel.numpy()).reshape(3, 4, 4, 3)
     np.testing.assert_allclose(found, expected, atol=1e-2)
@@ -24,7 +24,16 @@ def test_climbing_ends_at_the_optimum_of_a_linear_unit() -> None:
 def test_grey_images_are_climbed_for_in_grey() -> None:
     images = keras.Input((4, 4, 3))
     network = keras.Model(images, keras.layers.Dense(2, activation="tanh")(keras.layers.Flatten()(images)))
-    assert drawings.climbed(network, np.zeros((4, 4, 1), np.float32), 1.0, 2).shape == (2, 4, 4, 1)
+    assert drawings.climbed(network, np.zeros((4, 4, 1), np.float32), 1.0, np.ones((2, 4, 4, 1))).shape == (2, 4, 4, 1)
+
+
+def test_a_rectified_unit_is_climbed_for_from_where_it_answers() -> None:
+    images = keras.Input((4, 4, 3))
+    dense = keras.layers.Dense(2, activation="relu", bias_initializer=keras.initializers.Constant(-0.5))
+    network = keras.Model(images, dense(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))))
+    best = drawings.best_inputs(dense.kernel.numpy()).reshape(2, 4, 4, 3)
+    found = drawings.climbed(network, np.zeros((4, 4, 3), np.float32), 2.0, best + RANDOM.normal(0, 0.05, best.shape))
+    np.testing.assert_allclose(found, 2 * best, atol=2e-2)
 
 
 def test_the_best_input_of_a_unit_without_weights_is_nothing() -> None:
@@ -32,7 +41,9 @@ def test_the_best_input_of_a_unit_without_weights_is_nothing() -> None:
 
 
 def test_dead_codes_are_zero_on_every_row() -> None:
-    assert drawings.dead_codes(np.array([[0.0, 0.0, -1.0], [0.0, 2.0, -1.0]])).tolist() == [True, False, False]
+    codes = np.array([[0.0, 0.5, -1.0], [0.0, 2.0, 1.0]])
+    assert drawings.dead_codes(codes).tolist() == [True, False, False]
+    assert drawings.dead_codes(codes, 1).tolist() == [True, False, True]  # only the largest of each row counts
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -47,7 +58,8 @@ def test_dead_units_stay_blank(deep: bool, monkeypatch: pytest.MonkeyPatch) -> N
     network = networks.dense_network(4, 1, stack)
     trained = training.Trained(network, network, network, [], stack)
     images = RANDOM.integers(0, 256, (6, 4, 4, 1), np.uint8)
-    drawings._exciting(trained, images, np.arange(6), np.arange(5) == 2, Path("exciting.png"))
+    codes = np.where(np.arange(5) == 2, 0, RANDOM.random((6, 5)))
+    drawings._exciting(trained, images, codes, Path("exciting.png"))
     assert not drawn[0][2].any() and all(drawn[0][unit].any() for unit in (0, 1, 3, 4))
 
 

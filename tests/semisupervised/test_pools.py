@@ -156,3 +156,9 @@ def test_a_class_that_swallows_an_unjudged_pool_is_not_believed(judgement: pools
                                                                 fall_back: bool) -> None:
     found = pools.unless_swallowed(judgement, np.array(labels, int), np.full(2, 0.5))
     assert found.fall_back == fall_back and ("swallows" in found.why) == fall_back
+
+
+@pytest.mark.parametrize(("tie", "fall_back"), [(None, True), (False, False), (True, True)])
+def test_what_as_many_rows_right_mean_may_be_laid_down(tie: bool | None, fall_back: bool) -> None:
+    labels, sure, doubtful = np.array([0, 1]), np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[0.6, 0.4], [0.4, 0.6]])
+    assert pools.judge(labels, doubtful, sure, tie=tie).fall_back == fall_back

@@ -98,6 +98,21 @@ def test_epoch_zero_wins_if_training_only_hurts() -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize(("accuracies", "chosen"), [
+    ([0.2, 0.97, 0.96, 0.96], 3), ([0.2, 1.0, 0.99, 0.98], 2), ([0.9, 0.2, 0.1, 0.5], 0), ([0.1, 0.7, 0.66, 0.6], 2)])
+def test_the_latest_epoch_that_few_rows_cannot_tell_from_the_best(accuracies: list[float], chosen: int) -> None:
+    rows, judge = [], loop.Validation(None, np.zeros(100, int))
+    for number, accuracy in enumerate(accuracies):
+        rows.append({"epoch": number, "validation_accuracy": accuracy, "validation_log_loss": 0.1 * number})
+    assert max(number for number in range(4) if judge.as_good(rows[number], rows[:number + 1])) == chosen
+
+
+def test_a_plan_may_keep_the_latest_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop.Validation, "as_good", lambda self, row, others: row["epoch"] <= 2 and len(others) <= 3)
+    history = loop.fit(make_model(20), stream, Plan(4, 5, keep="latest"), validation())
+    assert [row["epoch"] for row in history if row["chosen"]] == [2]
+
+
 def test_without_validation_the_last_epoch_is_taken() -> None:
     history = loop.fit(make_model(8), stream, Plan(4, 2))
     assert [row["chosen"] for row in history] == [False, False, True]

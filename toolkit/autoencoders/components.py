@@ -3,7 +3,7 @@ r"""Principal components: the linear autoencoder that stands beside every other.
 .. math:: h = V^\top (x - \bar x), \qquad x' = \bar x + V h
 
 with V the directions of largest variance: no linear encoder and decoder with as many codes has a smaller squared error
-on the training rows.
+on the training rows that decided, which are all of them but for large images.
 
 References:
     P. Baldi, K. Hornik (1989). Neural networks and principal component analysis: learning from examples without local

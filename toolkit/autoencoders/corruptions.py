@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from toolkit import ToolkitError
+
 GREY = 0.5  # what hidden patches show
 
 
@@ -48,15 +50,18 @@ def hidden_patches(images: tf.Tensor, level: float, seed: tf.Tensor, *, patch_si
         images: (B, S, S, C).
         level: share of the patches that are hidden, in (0, 1).
         seed: (2,) integers.
-        patch_size: side of a patch, in pixels; those at the right and lower edge may be cut off.
+        patch_size: side of a patch, in pixels; those at the right and lower edge may be cut off. At least one patch is
+            hidden, and one is not.
 
     Returns:
         (B, S, S, 1) float32, 1 where hidden.
     """
     count, side = tf.shape(images)[0], images.shape[1]
     patches = -(-side // patch_size)
+    if patches == 1:
+        raise ToolkitError(f"patch_size is {patch_size}, the whole of an image of {side} pixels: give less than that.")
     drawn = tf.random.stateless_uniform((count, patches**2), seed)
     ranks = tf.argsort(tf.argsort(drawn, axis=1), axis=1)
-    hidden = tf.cast(ranks < max(1, round(level * patches**2)), tf.float32)
+    hidden = tf.cast(ranks < min(max(1, round(level * patches**2)), patches**2 - 1), tf.float32)
     squares = tf.reshape(hidden, (count, patches, 1, patches, 1)) * tf.ones((1, 1, patch_size, 1, patch_size))
     return tf.reshape(squares, (count, patches * patch_size, patches * patch_size, 1))[:, :side, :side]

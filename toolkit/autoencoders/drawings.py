@@ -36,6 +36,7 @@ NUM_PICTURES, NUM_UNITS = 12, 100
 NUM_CLIMBED, NUM_CLIMBED_LARGE, LARGE = 50, 12, 48  # units whose inputs are climbed for; in images above 48 pixels
 NUM_MAPPED, NUM_NEIGHBOURED, FEWEST_NEIGHBOURED = 4000, 1500, 30  # rows of the maps by components and by t-SNE
 STEPS, STEP = 100, 0.1  # of climbing, the latter in radii
+ROWS_AT_ONCE = 8192
 
 Drawing = Callable[[Path], None]
 
@@ -62,7 +63,7 @@ def drawings(table: "Table", images: np.ndarray, codes: np.ndarray, encoder: "ke
         "activity.png": partial(_activity, codes[train], facts),
         "losses.png": partial(pictures.losses, curves(trained.history),
                               title=f"Training of a {facts['method']} autoencoder"),
-        "exciting.png": partial(_exciting, trained, images, train, dead_codes(codes[train]))}
+        "exciting.png": partial(_exciting, trained, images[train], codes[train])}
     filters = first_filters(trained, encoder, images.shape[1:])
     if filters is not None:
         lines = [f"{min(NUM_UNITS, len(filters))} of {len(filters):,} filters of {filters.shape[1]} x "
@@ -125,9 +126,21 @@ def curves(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def dead_codes(codes: np.ndarray) -> np.ndarray:
-    """Which codes (n, F) are zero on every row, (F,) bool: rectified units never above zero, or never kept."""
-    return ~codes.any(axis=0)
+def dead_codes(codes: np.ndarray, kept: int = 0) -> np.ndarray:
+    """Which codes (n, F) are zero on every row, (F,) bool: rectified units never above zero, or never kept.
+
+    Args:
+        codes: of the training rows.
+        kept: only so many, the largest of each row, count; 0: all.
+    """
+    if not 0 < kept < codes.shape[1]:
+        return ~codes.any(axis=0)
+    alive = np.zeros(codes.shape[1], bool)
+    for start in range(0, len(codes), ROWS_AT_ONCE):
+        part = codes[start:start + ROWS_AT_ONCE]
+        largest = np.argpartition(-part, kept - 1, axis=1)[:, :kept]
+        alive[largest[np.take_along_axis(part, largest, axis=1) != 0]] = True
+    return ~alive
 
 
 def _activity(codes: np.ndarray, facts: dict[str, Any], path: Path) -> None:
@@ -152,19 +165,21 @@ def first_filters(trained: Trained, encoder: "keras.Model", shape: tuple[int, ..
     return filters if filters.shape[-1] in (1, 3) else None
 
 
-def _exciting(trained: Trained, images: np.ndarray, train: np.ndarray, dead: np.ndarray, path: Path) -> None:
+def _exciting(trained: Trained, images: np.ndarray, codes: np.ndarray, path: Path) -> None:
+    """Of training images (n, S, S, C) and their codes (n, F): by the weights of one layer, else climbed for."""
     if len(trained.stack) == 1:
         best = best_inputs(trained.stack[0].kernel)[:NUM_UNITS].reshape(-1, *images.shape[1:])
         lines = [f"Of all images of one norm the one to which each of the first {len(best)} units responds most: its "
                  f"weights."]
     else:
-        mean = images[train].mean(axis=0, dtype=np.float64).astype(np.float32) / 255
-        some = images[train[:NUM_UNITS]].astype(np.float32) / 255 - mean
+        mean = images.mean(axis=0, dtype=np.float64).astype(np.float32) / 255
+        some = images[:NUM_UNITS].astype(np.float32) / 255 - mean
         radius = float(np.sqrt((some**2).sum(axis=(1, 2, 3))).mean())
-        best = climbed(trained.network, mean, radius, NUM_CLIMBED if len(mean) <= LARGE else NUM_CLIMBED_LARGE)
-        lines = [f"What has to be added to the mean image, of the norm of an image at most, so that each of the first "
-                 f"{len(best)} codes is largest ({STEPS} gradient steps)."]
-    dead = dead[:len(best)]
+        first = codes[:, :NUM_CLIMBED if len(mean) <= LARGE else NUM_CLIMBED_LARGE].argmax(axis=0)
+        best = climbed(trained.network, mean, radius, images[first].astype(np.float32) / 255 - mean)
+        lines = ["What has to be added to the mean image, of the norm of an image at most, so that each of the first",
+                 f"{len(best)} codes is largest: {STEPS} gradient steps from the training image that excites it most."]
+    dead = dead_codes(codes)[:len(best)]
     if dead.any():
         lines.append(f"{dead.sum()} of them are blank: their codes are zero on every training image.")
     best = np.where(dead[:, None, None, None], np.float32(0), best)
@@ -182,20 +197,21 @@ def best_inputs(kernel: np.ndarray) -> np.ndarray:
     return (kernel / np.where(lengths > 0, lengths, 1)).T
 
 
-def climbed(network: "keras.Model", mean: np.ndarray, radius: float, count: int) -> np.ndarray:
+def climbed(network: "keras.Model", mean: np.ndarray, radius: float, first: np.ndarray) -> np.ndarray:
     """For each of the first codes what, added to the mean image, excites it most.
 
     Args:
         network: (B, S, S, 3) in [0, 255] to codes (B, F).
         mean: (S, S, C) in [0, 1].
         radius: largest norm of what is added.
-        count: at most so many codes.
+        first: (count, S, S, C) what is added first for each of the first codes: a rectified code that it does not
+            excite has no slope to climb.
 
     Returns:
-        (count or F, S, S, C) float32.
+        (count, S, S, C) float32.
     """
-    count = min(count, network.output_shape[-1])
-    added = tf.random.stateless_normal((count, *mean.shape), seed=(0, 0)) * (0.01 * radius / mean.size**0.5)
+    count = len(first)
+    added = tf.clip_by_norm(tf.constant(first, tf.float32), radius, axes=[1, 2, 3])
 
     @tf.function
     def step(added: tf.Tensor) -> tf.Tensor:

@@ -36,6 +36,7 @@ RECIPE = "autoencoder pretraining"
 ON_CODES = "logistic regression on codes"
 BEFORE = "logistic regression on codes before training"
 ON_PIXELS = "logistic regression on pixels"
+_DEAD = {False: "zero on every training image", True: "never among the largest that training keeps"}
 
 
 # ---- Reconstruction -----------------------------------------------------------------------------------------------
@@ -70,7 +71,7 @@ def reconstruction(table: Table, images: np.ndarray, errors: np.ndarray, compone
         components: as many as codes, of the training rows.
 
     Returns:
-        dict for JSON: unit, components, and for each split rows, autoencoder, principal components and mean image (None
+        dict for JSON: unit, components, rows_of_components (that decided), and for each split rows, autoencoder, principal components and mean image (None
         without rows).
     """
     linear = squared_errors(images, components.codes(images), components.decoded)
@@ -78,6 +79,7 @@ def reconstruction(table: Table, images: np.ndarray, errors: np.ndarray, compone
     columns = {"autoencoder": errors, "principal components": linear, "mean image": flat}
     splits = {split: table.in_split(split) for split in SPLITS}
     return {"unit": "mean squared error of a value in [0, 1]", "components": components.directions.shape[1],
+            "rows_of_components": components.rows,
             "splits": {split: {"rows": len(rows), **{name: float(values[rows].mean()) if len(rows) else None
                                                      for name, values in columns.items()}}
                        for split, rows in splits.items()}}
@@ -90,7 +92,10 @@ def lines_on_reconstruction(found: Mapping[str, Any]) -> list[str]:
     rows = [["", *(f"{split}, {values['rows']:,} rows" for split, values in splits.items())]]
     rows += [[f"{name} ({found['components']:,})" if name == "principal components" else name,
               *(f"{values[name]:.5f}" for values in splits.values())] for name in names]
-    return [f"Reconstruction: {found['unit']}", *aligned(rows, "<" + ">" * len(splits))]
+    sample = found["rows_of_components"]
+    of_all = sample == found["splits"]["train"]["rows"]
+    return [f"Reconstruction: {found['unit']}", *aligned(rows, "<" + ">" * len(splits)),
+            *([] if of_all else [f"Principal components are those of {sample:,} of the training rows."])]
 
 
 # ---- Codes as features --------------------------------------------------------------------------------------------
@@ -152,7 +157,7 @@ def write(folder: run_folders.RunFolder, table: Table, images: np.ndarray, encod
         The report.
     """
     codes = features.extract(encoder, table)
-    dead = drawings.dead_codes(codes[table.in_split("train")])
+    dead = drawings.dead_codes(codes[table.in_split("train")], facts["kept"] if facts["method"] == "k-sparse" else 0)
     facts = {**facts, "dead_codes": int(dead.sum())}
     components = principal_components(images[table.in_split("train")], codes.shape[1], seed=seed)
     errors = squared_errors(images, codes, partial(decoded, trained.decoder, channels=images.shape[-1]))
@@ -255,11 +260,12 @@ def text(result: Mapping[str, Any]) -> str:
     """A report in words, whether or not there are labels."""
     dead, codes = (result["training"].get(name, 0) for name in ("dead_codes", "codes"))
     own = ["", *lines_on_reconstruction(result["reconstruction"]),
-           *([f"Dead codes, zero on every training image: {dead:,} of {codes:,}"] if dead else [])]
+           *([f"Dead codes, {_DEAD[result['training']['method'] == 'k-sparse']}: {dead:,} of {codes:,}"] if dead else [])]
     own += ["", *denoising.lines(result["denoising"])] if "denoising" in result else []
     if "verdict" in result:
         return "\n".join([report.text(dict(result)), *own])
     data = result["data"]
-    lines = [f"{result['recipe']} on {data['source']}", f"{data['rows']:,} images without labels", *own, "",
+    lines = [f"{result['recipe']} on {data['source']}",
+             f"{data['rows']:,} images, without labelled test rows or two classes to train on", *own, "",
              *result["notes"]]
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -115,6 +116,8 @@ def _with_or_without_labels(source: str, values: dict[str, Any]) -> "Table":
         entries = sources.read(source, kind=values["kind"], columns=columns, root=root, class_names=None,
                                require_labels=False)
         if any(entries.labels):
+            click.echo("Pretraining needs no labels: with a table that has none at all, the codes are not judged as "
+                       "features.", err=True)
             raise
     if entries.splits is not None and "train" not in entries.splits:
         raise ToolkitError(f"{source} has no training rows. Mark the rows to learn from with 'train', or leave out the "
@@ -145,6 +148,9 @@ def encode(run: str, inputs: tuple[str, ...], output: str, **values: Any) -> Non
     if os.path.lexists(output):
         raise ToolkitError(f"--output {output} exists already, and nothing is overwritten: choose another name.")
     table, codes = _table_and_codes(run, inputs, values)
+    from toolkit.autoencoders import runs
+
+    table = dataclasses.replace(table, splits=runs.splits(run, table))
     if output.endswith(".csv"):
         lines = _code_lines(table, codes)
         files.write_csv(Path(output), next(lines), lines)
@@ -185,6 +191,7 @@ def _write_arrays(path: Path, table: "Table", codes: "np.ndarray") -> None:
     order = np.argsort(table.rows)
     labels = np.array([_label(table, index) for index in order], dtype=str)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_files.in_place_of(path) as temporary:
             np.savez(temporary, codes=codes[order], rows=table.rows[order], inputs=table.names[order].astype(str),
                      labels=labels, splits=table.splits[order].astype(str))
@@ -221,6 +228,8 @@ def find_similar(run: str, table: str, images: tuple[str, ...], count: int, metr
     asked, queries = _table_and_codes(run, images, {})
     for row in asked.rejected:
         click.echo(f"{row.input} set aside: {row.message}", err=True)
+    if not len(queries) or not len(codes):
+        raise ToolkitError(f"{' '.join(images) if len(codes) else table} holds no usable image: name others.")
     rows, distances = similar.nearest(queries, codes, count, metric=metric)
     header = ["query", "rank", "row", "input", "label", f"{metric}_distance"]
     lines = ([asked.names[query], rank + 1, int(found.rows[row]), found.names[row], _label(found, row),
@@ -260,6 +269,10 @@ def denoise(run: str, images: tuple[str, ...], output: str, noise: str | None, l
     if noise is not None:
         denoising.check()
     table = options.read_images(images[0] if len(images) == 1 else list(images), values, require_labels=False)
+    for row in table.rejected:
+        click.echo(f"{row.input} set aside: {row.message}", err=True)
+    if not len(table):
+        raise ToolkitError(f"{table.source} holds no usable image, so there is nothing to denoise: name others.")
     quiet_tensorflow.load()
     from toolkit.autoencoders import runs
 
@@ -272,8 +285,6 @@ def denoise(run: str, images: tuple[str, ...], output: str, noise: str | None, l
         runs.write_pictures(Path(output) / "noisy", table, noisy)
         click.echo("\n".join(_judged(table, runs.splits(run, table), crops, noisy, clean)))
     click.echo(f"{len(clean):,} images in {output}")
-    for row in table.rejected:
-        click.echo(f"{row.input} set aside: {row.message}", err=True)
 
 
 def _judged(table: "Table", splits: "np.ndarray", *images: "np.ndarray") -> list[str]:
@@ -281,7 +292,8 @@ def _judged(table: "Table", splits: "np.ndarray", *images: "np.ndarray") -> list
     from toolkit.autoencoders import denoising
 
     rows, others = denoising.to_judge(splits)
-    clean, noisy, made = (values[..., :table.channels] / 255.0 for values in images)
+    grey = all((values[..., :1] == values).all() for values in images)
+    clean, noisy, made = (values[..., :1 if grey else 3] / 255.0 for values in images)
     chosen_on = f"{len(others):,} other images" if len(others) else "these images, since there are no others"
     others = others if len(others) else rows
     filters = denoising.best_filters(clean[others], noisy[others])

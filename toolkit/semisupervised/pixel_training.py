@@ -125,8 +125,8 @@ class Trainer:
         self.align = align
         steps = math.ceil(recipe.steps / recipe.epochs)
         self.plan = plans.Plan(steps, math.ceil(recipe.steps / steps), settings.seed, folder.checkpoints / "method",
-                               recipe.title, from_start=not settings.from_scratch, fixed_epochs=recipe.fixed_epochs,
-                               parts=settings.accumulation)
+                               recipe.title, keep="latest", from_start=not settings.from_scratch,
+                               fixed_epochs=recipe.fixed_epochs, parts=settings.accumulation)
         self.preprocessing = backbones.preprocessing(build())
         self.views = recipe.views(settings, mirrored["reflect"])
         self.cached = self.calibrated = False

@@ -162,10 +162,11 @@ def _assigned(labels: np.ndarray, numbers: np.ndarray, num_folds: int, random: n
 
 
 def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray, rows: np.ndarray | None = None, *,
-          what: str = "labelled rows that it did not see") -> Judgement:
+          what: str = "labelled rows that it did not see", tie: bool | None = None) -> Judgement:
     """Decides whether the unlabelled rows are used: only if they gained on rows whose labels the method did not see.
 
-    More rows right decide; with as many right, the smaller log loss. A row that was hidden several times has one vote.
+    More rows right decide; with as many right, the smaller log loss, or what is laid down. A row that was hidden several
+    times has one vote.
 
     Args:
         labels: (h,) int, of hidden rows and of validation rows.
@@ -173,6 +174,7 @@ def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray, rows: np.
         control: (h, C) probabilities by the control, from the same labels.
         rows: (h,) which row each is; None: all are different ones.
         what: they are, in words.
+        tie: whether to fall back with as many rows right; None: by log loss.
 
     Example:
         >>> judge(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.9, 0.1], [0.6, 0.4]])).fall_back
@@ -187,7 +189,7 @@ def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray, rows: np.
     loss, loss_before = (-float(weights @ np.log(np.maximum(values[places, labels], 1e-12))) / count
                          for values in (method, control))
     gain = 0.0 if abs(right - before) < 1e-9 else right - before
-    fall_back = gain < 0 or gain == 0 and loss >= loss_before
+    fall_back = gain < 0 or gain == 0 and (loss >= loss_before if tie is None else tie)
     way = "not used" if fall_back else "used"
     why = (f"On {count:,} {what}, the method had {100 * right:.1f} % right (log loss "
            f"{loss:.2f}), the control {100 * before:.1f} % ({loss_before:.2f}): the unlabelled rows are {way}.")

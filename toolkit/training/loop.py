@@ -57,6 +57,13 @@ class Validation:
         accuracy = row["validation_accuracy"] if self.monitor == "accuracy" else 0.0
         return accuracy, -row["validation_log_loss"]
 
+    def as_good(self, row: dict[str, Any], others: Sequence[dict[str, Any]]) -> bool:
+        """Whether few rows cannot tell an epoch from the best of others: by a standard error of its accuracy, or a row."""
+        if self.monitor != "accuracy":
+            return self.rank(row) >= max(map(self.rank, others))
+        best, count = max(other["validation_accuracy"] for other in others), len(self.labels)
+        return row["validation_accuracy"] >= best - max(1.0, math.sqrt(count * best * (1 - best))) / count - 1e-9
+
 
 def fit(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"], plan: Plan,
         validation: Validation | None = None, *, callbacks: Sequence[keras.callbacks.Callback] = ()
@@ -260,10 +267,14 @@ class _Keeper(keras.callbacks.Callback):
         scores = self.validation.scores(self.model) if self.validation else {}
         row = {"epoch": epoch, "seconds": round(time.monotonic() - self._epoch_start, 3), **row, **scores}
         best = next((old for old in self.history if old["epoch"] == self.best_epoch), None)
-        if best is None or self.plan.keep == "last" or self.validation is None or \
-                self.validation.rank(row) > self.validation.rank(best):
+        if best is None or self.plan.keep == "last" or self.validation is None or self._is_chosen(row, best):
             self.best_epoch, self.best_weights = epoch, checkpoints.get_weights(self.model)
         self.history.append(row)
+
+    def _is_chosen(self, row: dict[str, Any], best: dict[str, Any]) -> bool:
+        if self.plan.keep == "latest":
+            return self.validation.as_good(row, self.history)
+        return self.validation.rank(row) > self.validation.rank(best)
 
     def _use_average(self) -> None:
         """Puts the moving average of the weights, where the optimizer keeps one, into the model."""

@@ -19,7 +19,7 @@ class Plan:
         seed: of the dropout layers.
         folder: of the checkpoints; None: no checkpoints.
         title: what the progress lines call it.
-        keep: ``"best"``, by validation, or ``"last"`` epoch.
+        keep: ``"best"`` epoch, by validation; ``"latest"`` that validation cannot tell from the best; or ``"last"``.
         from_start: whether the weights before training are judged too (epoch 0).
         checkpoint_seconds: time between checkpoints within an epoch; at its end there always is one. 0:
             after every step.
