@@ -9,6 +9,9 @@ control of every other recipe. Linear discriminant analysis on the same features
 network (pixels, n-grams of texts, values of series), stand beside it; beside the codes of an autoencoder also the same
 network with its weights drawn anew.
 
+Measured (commands in ``benchmarks/RESULTS.md``): ants/bees, 220 labelled photographs, embedded backbone, five seeds:
+94.5 % of 153 test images right in 7 s (published with ResNet-18: 91.5 to 94.8).
+
 References:
     Alain and Bengio 2016, https://arxiv.org/abs/1610.01644; Kornblith et al. 2019, https://arxiv.org/abs/1805.08974
 """

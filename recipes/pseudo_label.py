@@ -9,9 +9,10 @@ covariance is fitted to labels and pseudo-labels in all views:
 .. math:: q_i \propto u \odot p_i, \quad \tfrac1p \sum_i q_i = \pi, \qquad
           |T_c(r)| = \lceil p \, \pi_c \, \text{coverage} \cdot \min(1, r / (0.7 R)) \rceil
 
-The control is logistic regression on the labels or what the rounds fit, on labels alone, whichever cross-fitting finds
-better. The students see strongly changed copies, the teacher does not: the noisy student. In pixel space a round is a part of
-the training: the network labels the pool at its beginning, and steps of gradient take the place of the discriminant.
+The control is logistic regression on the labels or what the rounds fit, on labels alone, whichever cross-fitting
+finds better. The students see strongly changed copies, the teacher does not: the noisy student. In pixel space a
+round is a part of the training: the network labels the pool at its beginning, and steps of gradient take the place of
+the discriminant.
 
 Lee's method (``method="lee"``). Sigmoid units with dropout learn by gradient steps from a batch of 32 labelled and a
 batch of 256 unlabelled rows; the pseudo-label of a row is the class of its largest output, taken afresh at every
@@ -21,6 +22,10 @@ on features of CIFAR-10; in feature space cross-fitting chooses among 3, 1 and 0
 
 .. math:: L = \frac1n \sum_{mc} \mathrm{BCE}(y_{mc}, f_{mc})
           + \alpha(t) \frac1{n'} \sum_{mc} \mathrm{BCE}(y'_{mc}, f'_{mc})
+
+Measured (commands in ``benchmarks/RESULTS.md``): cifar10_small in feature space, five draws: 63.9 % right with 40
+labels (labels only 52.0 %), 69.0 % with 250 (64.6 %), 50 s. Ants/bees, 20 labels: 92.5 %, labels only 90.6 %, not
+distinguishable from the linear probe.
 
 References:
     Lee 2013, Pseudo-label: the simple and efficient semi-supervised learning method for deep neural networks.

@@ -10,6 +10,10 @@ regression, or a network with a hidden layer where no line parts the classes. Wh
 cross-fitting: labelled rows are hidden in the pool and scored. The control is logistic regression on the labelled rows
 alone; where the hidden rows show no gain over it, the run falls back to it.
 
+Measured (commands in ``benchmarks/RESULTS.md``): cifar10_small, frozen features, 40 labels, five draws: 55.7 % right,
+labels only 49.3 %; 250 labels: 62.7 and 60.6 %, not distinguishable; a minute. MNIST on variational codes, 50 labels,
+20 draws: 4.3 % of the unlabelled rows wrong (published: 4.7), in 2 s once the graph stands.
+
 References:
     Calder, Cook, Thorpe, Slepčev 2020, https://arxiv.org/abs/2006.11184; Zhou et al. 2003,
     https://papers.nips.cc/paper/2506-learning-with-local-and-global-consistency

@@ -7,6 +7,9 @@ all training rows and no label, and then the classes (ULMFiT). A network that re
 from. All layers move at once, which validation rows of SST-2 preferred to ULMFiT's gradual order;
 ``unfreeze="gradual"`` has that.
 
+Measured (commands in ``benchmarks/RESULTS.md``): sst2, 6,920 sentences, three seeds: 79.4 % of 872 right, not
+distinguishable from logistic regression on n-grams (80.7 %), 89 s. Tags and forecasts stand there too.
+
 References:
     Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735; ULMFiT: Howard and Ruder 2018,
     https://arxiv.org/abs/1801.06146

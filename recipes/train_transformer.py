@@ -8,6 +8,9 @@ of all training rows and no label,
 
 and then the classes.
 
+Measured (commands in ``benchmarks/RESULTS.md``): sst2, 6,920 sentences, three seeds: 79.4 % of 872 right, not
+distinguishable from logistic regression on n-grams (80.7 %), 1.6 min.
+
 References:
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; hidden words: Devlin et al. 2019 (BERT),
     https://arxiv.org/abs/1810.04805

@@ -108,8 +108,8 @@ def chosen(method: str, *, corruption: str = "masking", corruption_level: float 
         if not low <= found[name] <= high:
             raise ToolkitError(f"{name} is {found[name]}; it must lie between {low:g} and {high:g}.")
     if method == "masked" and found["corruption_level"] in (0, 1):
-        raise ToolkitError("corruption_level is the share of the patches that are hidden: some of them, so give a number "
-                           "between 0 and 1.")
+        raise ToolkitError("corruption_level is the share of the patches that are hidden: some of them, so give a "
+                           "number between 0 and 1.")
     return Choices(method, corruption=corruption, level=found.pop("corruption_level"), **found,
                    jointly=jointly or bool(usual.jointly))
 

@@ -36,7 +36,6 @@ RECIPE = "autoencoder pretraining"
 ON_CODES = "logistic regression on codes"
 BEFORE = "logistic regression on codes before training"
 ON_PIXELS = "logistic regression on pixels"
-_DEAD = {False: "zero on every training image", True: "never among the largest that training keeps"}
 
 
 # ---- Reconstruction -----------------------------------------------------------------------------------------------
@@ -71,8 +70,8 @@ def reconstruction(table: Table, images: np.ndarray, errors: np.ndarray, compone
         components: as many as codes, of the training rows.
 
     Returns:
-        dict for JSON: unit, components, rows_of_components (that decided), and for each split rows, autoencoder, principal components and mean image (None
-        without rows).
+        dict for JSON: unit, components, rows_of_components (that decided), and for each split rows, autoencoder,
+        principal components and mean image (None without rows).
     """
     linear = squared_errors(images, components.codes(images), components.decoded)
     flat = squared_errors(images, np.zeros((len(images), 0)), lambda codes: components.mean)
@@ -256,11 +255,18 @@ def _write_unlabelled(folder: run_folders.RunFolder, table: Table, errors: np.nd
     files.write_json(folder.path / "report.json", result)
 
 
+def _dead(training: Mapping[str, Any]) -> str:
+    """What that means, in words."""
+    if training["method"] == "k-sparse":
+        return f"never among the {training['kept']:,} largest that training keeps"
+    return "zero on every training image"
+
+
 def text(result: Mapping[str, Any]) -> str:
     """A report in words, whether or not there are labels."""
     dead, codes = (result["training"].get(name, 0) for name in ("dead_codes", "codes"))
     own = ["", *lines_on_reconstruction(result["reconstruction"]),
-           *([f"Dead codes, {_DEAD[result['training']['method'] == 'k-sparse']}: {dead:,} of {codes:,}"] if dead else [])]
+           *([f"Dead codes, {_dead(result['training'])}: {dead:,} of {codes:,}"] if dead else [])]
     own += ["", *denoising.lines(result["denoising"])] if "denoising" in result else []
     if "verdict" in result:
         return "\n".join([report.text(dict(result)), *own])

@@ -169,8 +169,8 @@ def refuse_tasks(runs: Sequence[str], command: str) -> None:
         task = task_of(run)
         if task != "classify":
             raise ToolkitError(f"{run} holds a run with --task {task}, and {command} knows classifiers only: its "
-                               f"scores are in {os.path.join(folder_of(run), 'report.json')}; toolkit predict takes other "
-                               f"rows.")
+                               f"scores are in {os.path.join(folder_of(run), 'report.json')}; toolkit predict takes "
+                               f"other rows.")
 
 
 def prediction_lines(run: str, inputs: Sequence[str], values: Mapping[str, Any]) -> Iterator[list[Any]]:

@@ -43,8 +43,9 @@ def build(measured: Sequence[Mapping[str, Any]], tests: TestRows) -> dict[str, A
         JSON-ready dict: rows (each with error, deviation, interval95 of the error, worst_error, seeds,
         validation_error, labels_only_error, seconds (mean), peak_memory_gb (largest)), seeds, test_rows,
         same_test_rows, best_on_validation, labels_only (name of the row that "unlabelled" rows are held against, or
-        None), own_controls (of each "unlabelled" row against its own labels-only control, as comparisons), comparisons {name of the second: [first, difference of the accuracies (first minus second),
-        interval95, p_value, p_value_holm, seeds, mcnemar]}, verdict {code, sentence, sentences}.
+        None), own_controls (of each "unlabelled" row against its own labels-only control, as comparisons), comparisons
+        {name of the second: [first, difference of the accuracies (first minus second), interval95, p_value,
+        p_value_holm, seeds, mcnemar]}, verdict {code, sentence, sentences}.
     """
     alive = [row for row in measured if not row["failure"]]
     best = _best_on_validation(alive)
@@ -89,7 +90,9 @@ def _row(row: Mapping[str, Any], tests: TestRows) -> dict[str, Any]:
             for hits, own, seconds, memory in zip(row["hits"], row["validation"], row["seconds"],
                                                   row["peak_memory_gb"], strict=True)]
     validation = None if None in row["validation"] else 1 - float(np.mean(row["validation"]))
-    labels_only = 1 - float(np.mean([own.mean() for own in row["control_hits"]])) if row["kind"] == "unlabelled" else None
+    labels_only = None
+    if row["kind"] == "unlabelled":
+        labels_only = 1 - float(np.mean([own.mean() for own in row["control_hits"]]))
     return {**kept, "error": 1 - found["mean"], "deviation": found["deviation"], "interval95": [1 - high, 1 - low],
             "worst_error": 1 - found["worst"], "seeds": found["seeds"], "validation_error": validation,
             "labels_only_error": labels_only, "seconds": float(np.mean(row["seconds"])),

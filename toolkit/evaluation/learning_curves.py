@@ -70,8 +70,8 @@ def _pairs(names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     plain, networks, unlabelled = ([name for name, own in names if own == kind and name != MAJORITY]
                                    for kind in ("plain", "network", "unlabelled"))
     if networks or unlabelled:
-        return [(first, second) for firsts, seconds in ((networks, plain), (unlabelled, [OWN_CONTROL, *plain, *networks]))
-                for first in firsts for second in seconds]
+        sides = (networks, plain), (unlabelled, [OWN_CONTROL, *plain, *networks])
+        return [(first, second) for firsts, seconds in sides for first in firsts for second in seconds]
     control = control_of(plain)
     return [(first, control) for first in plain if first != control and control in plain]
 

@@ -1,8 +1,9 @@
 """From texts to token numbers: which words or characters are known, counted on training rows.
 
 0 is padding, 1 any unknown token, 2 the mark that hides a token in pretraining; then come the tokens, the most frequent
-first. Words are without punctuation and in lower case, as `keras.layers.TextVectorization` makes them: of ASCII alone, so
-that "Élan" and "élan" are two words; characters are as they stand. A word that occurs once is unknown: else nothing would be learnt of unknown words.
+first. Words are without punctuation and in lower case, as `keras.layers.TextVectorization` makes them: of ASCII alone,
+so that "Élan" and "élan" are two words; characters are as they stand. A word that occurs once is unknown: else nothing
+would be learnt of unknown words.
 """
 
 from collections import Counter

@@ -241,9 +241,10 @@ class Trainer:
         passes = steps * size * (1 + self.recipe.passes * per_label)
         if self.recipe.relabels:
             passes += (self.plan.epochs - self.settings.from_scratch) * len(self.pool)
+        rounds = {"rounds": self.plan.epochs} if self.recipe.relabels else {}
         return {"rows": len(self.table.labelled("train")), "pool": len(self.pool),
                 **backbones.facts(self.build()), "mirrored": dict(self.mirrored),
-                **self.recipe.facts, **({"rounds": self.plan.epochs} if self.recipe.relabels else {}), "steps": steps, "batch": f"{size} + {size * per_label}",
+                **self.recipe.facts, **rounds, "steps": steps, "batch": f"{size} + {size * per_label}",
                 "image_passes": passes, "learning_rate": self.settings.learning_rate,
                 "moving_average": self.settings.ema, "precision": self.settings.precision,
                 "control_from_cache": self.cached}

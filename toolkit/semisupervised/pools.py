@@ -165,8 +165,8 @@ def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray, rows: np.
           what: str = "labelled rows that it did not see", tie: bool | None = None) -> Judgement:
     """Decides whether the unlabelled rows are used: only if they gained on rows whose labels the method did not see.
 
-    More rows right decide; with as many right, the smaller log loss, or what is laid down. A row that was hidden several
-    times has one vote.
+    More rows right decide; with as many right, the smaller log loss, or what is laid down. A row that was hidden
+    several times has one vote.
 
     Args:
         labels: (h,) int, of hidden rows and of validation rows.
@@ -206,8 +206,8 @@ def unless_swallowed(judgement: Judgement, labels: np.ndarray, shares: np.ndarra
     """
     if judgement.rows or judgement.fall_back or swallowing(np.bincount(labels, minlength=len(shares)), shares) is None:
         return judgement
-    return Judgement(None, 0, True, "No labelled row could be hidden, so nothing could be judged, and one class swallows "
-                                    "the pseudo-labels: the unlabelled rows are not used.")
+    return Judgement(None, 0, True, "No labelled row could be hidden, so nothing could be judged, and one class "
+                                    "swallows the pseudo-labels: the unlabelled rows are not used.")
 
 
 def write(path: Path, table: Table, rows: np.ndarray, labels: np.ndarray, confidences: np.ndarray, rounds: np.ndarray,

@@ -105,7 +105,8 @@ def cut(table: TimeSeries, *, lags: int, horizon: int) -> Cut:
     varies = scales > ROUNDING * np.abs(means)  # false where there is no value at all
     if not varies.all():
         number = int(np.argmin(varies))
-        what = "has no value" if np.isnan(scales[number]) else f"does not change in its first {validation[number]} steps"
+        flat = f"does not change in its first {validation[number]} steps"
+        what = "has no value" if np.isnan(scales[number]) else flat
         raise ToolkitError(f"{table.source}: {_named(table.names[number])} {what}, so there is nothing to learn: leave "
                            f"it out.")
     found = Cut(tuple(values for values, _ in rows), tuple(missing for _, missing in rows), borders, means, scales,

@@ -120,8 +120,8 @@ def read(source: str, *, tokens_column: str = "tokens", tags_column: str = "tags
     policy = splits.Policy(choose=class_names is None, seed=split_seed)
     assigned = splits.assign(np.array([-1 if row is None else 0 for row in tags], np.int64), column(found.splits),
                              [_sha256(found.tokens[i]) for i in kept], column(found.groups), ("tagged",), policy)
-    notes = [f"{counted(len(rejected), 'row')} of {len(sheet.rows):,} set aside, since they hold no tokens or more than "
-             f"{MOST_TOKENS:,}."] if rejected else []
+    notes = [f"{counted(len(rejected), 'row')} of {len(sheet.rows):,} set aside, since they hold no tokens or more "
+             f"than {MOST_TOKENS:,}."] if rejected else []
     return TaggedTexts(tuple(found.tokens[i] for i in kept), tags, assigned.splits, column(found.groups),
                        np.array([sheet.rows[i] for i in kept], np.int64), names, rejected,
                        tuple(map(one_line, [*sheet.notes, *notes, *assigned.notes])), source, arguments)

@@ -42,8 +42,8 @@ def labelled(table: "Table", preprocessing: Preprocessing, settings: Settings, *
                                "it out.")
         pieces = table.kind == "text" and not isinstance(preprocessing.vectorizer, keras.layers.TextVectorization)
         if settings.word_dropout and pieces:
-            raise ToolkitError("--word-dropout hides words of the table's own vocabulary, and a pretrained text encoder "
-                               "knows pieces of words: leave it out.")
+            raise ToolkitError("--word-dropout hides words of the table's own vocabulary, and a pretrained text "
+                               "encoder knows pieces of words: leave it out.")
 
     def targets(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         images, label = batch
