@@ -41,7 +41,7 @@ def weights(table: Table, facts: Mapping[str, Any], start: list[np.ndarray], tra
     """
     path = toolkit.cache_folder() / "controls" / f"{_key(table, facts, start)}.npz"
     found = _read(path, [value.shape for value in start])
-    if workers.gathered(np.array([found is not None])).all():  # else all workers train it together
+    if workers.gathered(np.array([found is not None], np.int64)).all():  # else all workers train it together
         say(f"the control was trained before: {path}")
         return found, True
     trained = train()

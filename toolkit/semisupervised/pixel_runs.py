@@ -101,7 +101,7 @@ def learn(table: Table, folder: run_folders.RunFolder, settings: Settings, recip
     pool, first = _pool(table, folder, settings, build, stage)
     mirrored = reflection.decide(table, None if settings.from_scratch else build(), settings.reflect)
     recipe = dataclasses.replace(recipe, steps=recipe.steps or pixel_training.num_steps(settings))
-    settings = _in_the_time_left(settings, (time.monotonic() - started) / 60)
+    settings = _in_the_time_left(settings, workers.of_chief((time.monotonic() - started) / 60))
     num_rows = len(table.labelled("train")) + len(pool.rows)
     settings = pixel_training.ready(settings, num_rows, recipe.steps, build)
     trainer = Trainer(table, folder, settings, recipe, pool.rows, build=build, compile_=compile_, probe=probe,
