@@ -223,7 +223,7 @@ def test_epochs_follow_from_the_number_of_images() -> None:
 def without_labels(path: Path, **columns: Any) -> Table:
     """The table as it is read without labels and splits, some of its columns changed."""
     table = read_table(path)
-    blank = {"labels": np.full(len(table), -1), "splits": np.full(len(table), "test", object)}
+    blank = {"labels": np.full(len(table), -1), "splits": np.full(len(table), "test", object), "names_splits": False}
     return dataclasses.replace(table, **{**blank, **columns})
 
 
@@ -251,7 +251,7 @@ def test_splits_without_training_rows_are_refused(small_table: Path) -> None:
     table = read_table(small_table)
     tests = np.full(len(table), "test", object)
     labelled = dataclasses.replace(table, splits=tests)
-    declared = without_labels(small_table, splits=np.where(np.arange(len(table)) % 2, tests, "validation"))
+    declared = without_labels(small_table, names_splits=True)
     for refused in (labelled, declared, without_labels(small_table).select(np.arange(1))):
         with pytest.raises(ToolkitError, match="training images, and an autoencoder"):
             choices.with_training_rows(refused)

@@ -158,7 +158,19 @@ def test_a_class_that_swallows_an_unjudged_pool_is_not_believed(judgement: pools
     assert found.fall_back == fall_back and ("swallows" in found.why) == fall_back
 
 
-@pytest.mark.parametrize(("tie", "fall_back"), [(None, True), (False, False), (True, True)])
-def test_what_as_many_rows_right_mean_may_be_laid_down(tie: bool | None, fall_back: bool) -> None:
-    labels, sure, doubtful = np.array([0, 1]), np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[0.6, 0.4], [0.4, 0.6]])
-    assert pools.judge(labels, doubtful, sure, tie=tie).fall_back == fall_back
+@pytest.mark.parametrize(("count", "wrong", "wrong_by_control", "strict", "lenient"), [
+    (100, [0], [1], True, False), (100, [0], [], True, False), (100, [0, 1], [], True, True),
+    (100, [0, 1, 2], [3, 4], True, False), (20, [0], [], True, True), (20, [0], [1], True, False),
+    (100, [], [0], False, False)])
+def test_few_rows_decide_only_what_they_can_tell(count: int, wrong: list[int], wrong_by_control: list[int],
+                                                 strict: bool, lenient: bool) -> None:
+    labels = np.zeros(count, int)
+
+    def answers(rows: list[int], confidence: float) -> np.ndarray:
+        found = np.tile([confidence, 1 - confidence], (count, 1))
+        found[rows] = found[rows][:, ::-1]
+        return found
+
+    method, control = answers(wrong, 0.6), answers(wrong_by_control, 0.9)
+    assert pools.judge(labels, method, control).fall_back == strict
+    assert pools.judge(labels, method, control, lenient=True).fall_back == lenient

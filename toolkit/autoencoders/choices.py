@@ -169,7 +169,7 @@ def with_training_rows(table: Table) -> Table:
     Raises:
         ToolkitError: if the table has labels or splits but no training rows, or fewer than two.
     """
-    if not len(table.in_split("train")) and (table.splits == "test").all() and (table.labels < 0).all():
+    if not table.names_splits and (table.labels < 0).all():
         seed = table.arguments.get("split_seed", 0)
         found = splits.assign(np.zeros(len(table), np.int64), None, table.checksums, table.groups, ("",),
                               splits.Policy(seed=seed)).splits

@@ -101,7 +101,7 @@ def _with_or_without_labels(source: str, values: dict[str, Any]) -> "Table":
     """The table; one that has no label at all is read without, and stderr says so.
 
     Raises:
-        ToolkitError: if the table cannot be used, or has labels that cannot, or splits without training rows.
+        ToolkitError: if the table cannot be used, or has labels that cannot.
     """
     from toolkit.tables import csv_files, sources
 
@@ -119,9 +119,6 @@ def _with_or_without_labels(source: str, values: dict[str, Any]) -> "Table":
             click.echo("Pretraining needs no labels: with a table that has none at all, the codes are not judged as "
                        "features.", err=True)
             raise
-    if entries.splits is not None and "train" not in entries.splits:
-        raise ToolkitError(f"{source} has no training rows. Mark the rows to learn from with 'train', or leave out the "
-                           f"split for an automatic one.")
     click.echo(f"{source} has no labels, so its codes are not judged as features.", err=True)
     return options.read_images(source, values, require_labels=False)
 

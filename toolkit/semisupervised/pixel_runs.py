@@ -11,10 +11,9 @@ set aside.
 
 Cross-fitting would train the network anew for every fold. So validation rows judge, where there are any; else what
 hidden labelled rows said in feature space, where that was asked (``--space both``); else nothing does, and the report
-says so. Validation rows are few here. So of the epochs that they cannot tell from the best one, by a standard error or
-a row, the latest is taken, whose rate has fallen and whose average is longest; and the pool is used unless they find
-the control better: as many rows right do not speak against it, and log loss, which no temperature has mended, does not
-decide.
+says so. Validation rows are few here, and what they cannot tell apart, by a standard error or a row, they do not decide:
+of the epochs that look as good as the best one the latest is taken, whose rate has fallen and whose average is longest,
+and the pool is used unless the control looks better than that, or better by more than two points.
 """
 
 from __future__ import annotations
@@ -190,7 +189,7 @@ def _judged(table: Table, method: np.ndarray, control: np.ndarray, stage: pixel_
     """Validation rows judge; else the stage in feature space; else nothing."""
     rows = table.labelled("validation")
     if len(rows):
-        return pools.judge(table.labels[rows], method[rows], control[rows], what=CHOSE_TOO, tie=False)
+        return pools.judge(table.labels[rows], method[rows], control[rows], what=CHOSE_TOO, lenient=True)
     if stage is not None:
         return stage.judgement
     return pools.Judgement(None, 0, False, "There is no validation row, and cross-fitting a whole network is too dear: "

@@ -61,6 +61,7 @@ class Judgement:
     why: str
 
 
+MOST_LOST = 0.02  # of the accuracy, that leniency may cost
 UNUSED = Judgement(None, 0, True, "There is no unlabelled row to use.")
 
 
@@ -162,11 +163,10 @@ def _assigned(labels: np.ndarray, numbers: np.ndarray, num_folds: int, random: n
 
 
 def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray, rows: np.ndarray | None = None, *,
-          what: str = "labelled rows that it did not see", tie: bool | None = None) -> Judgement:
+          what: str = "labelled rows that it did not see", lenient: bool = False) -> Judgement:
     """Decides whether the unlabelled rows are used: only if they gained on rows whose labels the method did not see.
 
-    More rows right decide; with as many right, the smaller log loss, or what is laid down. A row that was hidden
-    several times has one vote.
+    More rows right decide; with as many right, the smaller log loss. A row that was hidden several times has one vote.
 
     Args:
         labels: (h,) int, of hidden rows and of validation rows.
@@ -174,7 +174,8 @@ def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray, rows: np.
         control: (h, C) probabilities by the control, from the same labels.
         rows: (h,) which row each is; None: all are different ones.
         what: they are, in words.
-        tie: whether to fall back with as many rows right; None: by log loss.
+        lenient: use the unlabelled rows unless the control is better by more than such rows can tell, a standard error
+            of the paired difference or one row, or by more than 2 points; log loss says nothing then.
 
     Example:
         >>> judge(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.9, 0.1], [0.6, 0.4]])).fall_back
@@ -189,8 +190,11 @@ def judge(labels: np.ndarray, method: np.ndarray, control: np.ndarray, rows: np.
     loss, loss_before = (-float(weights @ np.log(np.maximum(values[places, labels], 1e-12))) / count
                          for values in (method, control))
     gain = 0.0 if abs(right - before) < 1e-9 else right - before
-    fall_back = gain < 0 or gain == 0 and (loss >= loss_before if tie is None else tie)
-    way = "not used" if fall_back else "used"
+    fall_back = gain < 0 or gain == 0 and loss >= loss_before
+    if lenient:
+        differing = float(weights @ ((method.argmax(axis=1) == labels) != (control.argmax(axis=1) == labels)))
+        fall_back = gain < -min(max(1.0, differing**0.5) / count, MOST_LOST) - 1e-9
+    way = "not used" if fall_back else "used, since so few rows cannot tell the two apart" if gain < 0 else "used"
     why = (f"On {count:,} {what}, the method had {100 * right:.1f} % right (log loss "
            f"{loss:.2f}), the control {100 * before:.1f} % ({loss_before:.2f}): the unlabelled rows are {way}.")
     return Judgement(gain, count, fall_back, why)
