@@ -109,6 +109,13 @@ def test_a_run_has_its_files_and_tells_what_judged_it(method: str, table: Table,
     assert len(rows) == own["rows"] == 12 and set(rows["label"]) <= set(table.class_names)
     assert own["judged_rows"] == 24 and own["precision"]["count"] <= 24  # the validation rows
     assert report["control"] == "the same network on labels only" and report["training"]["steps"] == 12
+    passes = {"rounds": 1, "virtual_adversarial": 4, "mix_match": 4}.get(method, 2)  # of an unlabelled image, a step
+    relabelled = {"rounds": 2 * own["rows"]}.get(method, 0)  # not before the first of three rounds
+    assert report["training"]["image_passes"] == 12 * 8 * (1 + passes) + relabelled
+    control = pd.read_csv(tmp_path / "run" / "control.csv")
+    right = (control["label"].astype(str) == control["prediction"].astype(str)).mean()
+    assert len(control) == report["test"]["count"]
+    assert right == pytest.approx(report["baselines"]["the same network on labels only"]["accuracy"])
     history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert {"coverage", "largest_share"} <= set(history.columns) and len(history) == {"rounds": 3}.get(method, 6)
 

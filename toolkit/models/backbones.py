@@ -11,7 +11,7 @@ Names are those of `catalogue.describe()`: our own networks, then every family o
 import contextlib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
