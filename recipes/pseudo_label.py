@@ -25,7 +25,8 @@ on features of CIFAR-10; in feature space cross-fitting chooses among 3, 1 and 0
 
 Measured (commands in ``benchmarks/RESULTS.md``): cifar10_small in feature space, five draws: 63.9 % right with 40
 labels (labels only 52.0 %), 69.0 % with 250 (64.6 %), 50 s. Ants/bees, 20 labels: 92.5 %, labels only 90.6 %, not
-distinguishable from the linear probe.
+distinguishable from the linear probe. In pixel space Lee's recipe on MNIST with 600 labels, one draw: error 5.45 %,
+labels only 9.8 % (published 5.03, replicated 6.86), 49 min on one core.
 
 References:
     Lee 2013, Pseudo-label: the simple and efficient semi-supervised learning method for deep neural networks.
