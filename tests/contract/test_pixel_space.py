@@ -182,7 +182,7 @@ def test_foreign_rows_are_set_aside(table: Table, earlier: str, tmp_path: Path,
 def test_rounds_say_which_rows_they_took_and_when(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                                                   ) -> None:
     """Of four parts of the training the first is on labels alone."""
-    monkeypatch.setattr(pools, "judge", lambda *_: pools.Judgement(0.5, 9, False, "It won."))
+    monkeypatch.setattr(pools, "judge", lambda *args, **options: pools.Judgement(0.5, 9, False, "It won."))
     report = pseudo_label.run(table, output=tmp_path / "run", space="pixels", settings=SETTINGS, rounds=4, steps=12,
                               per_label=1)
     rounds = pd.read_csv(tmp_path / "run" / "pseudo_labels.csv")["round"]
@@ -263,7 +263,7 @@ def test_lee_has_no_labels_to_smooth(table: Table, tmp_path: Path) -> None:
 
 
 def test_after_a_fall_back_no_row_was_used(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "judge", lambda *_: pools.Judgement(-0.5, 9, True, "It lost."))
+    monkeypatch.setattr(pools, "judge", lambda *args, **options: pools.Judgement(-0.5, 9, True, "It lost."))
     for space in ("features", "pixels"):
         changes = {"weights": "none", "backbone": "small_cnn", "backbone_options": {"filters": (4, 8)}}
         report = run("rounds", table, tmp_path / space, space=space, **changes)

@@ -208,7 +208,8 @@ def test_validation_loss_and_time_limit(table: Table, tmp_path: Path) -> None:
 
 
 def test_a_table_without_labels_is_enough(table: Table, tmp_path: Path) -> None:
-    blank = dataclasses.replace(table, labels=np.full(len(table), -1), splits=np.full(len(table), "test", object))
+    blank = dataclasses.replace(table, labels=np.full(len(table), -1), names_splits=False,
+                                splits=np.full(len(table), "test", object))
     folder = run("denoising", blank, tmp_path / "run")
     report = json.loads((folder / "report.json").read_text())
     assert "verdict" not in report and report["reconstruction"]["splits"]["train"]["rows"] == 91

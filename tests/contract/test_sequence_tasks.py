@@ -132,8 +132,9 @@ def test_a_language_model_writes_text(runs: dict[str, Path]) -> None:
     assert text == generation.generate(found, prompt="the ", length=12, seed=1)
 
 
-REPLICAS = "--units 8 --embedding 8 --network-dropout 0 --epochs 2 --batch-size 16 --optimizer sgd --learning-rate 0.05"
-OWN = {"forecast": "--horizon 2 --season 12", "tag": "", "language-model": "", "classify": "--pretrain-epochs 2"}
+REPLICAS = "--units 8 --network-dropout 0 --epochs 2 --batch-size 16 --optimizer sgd --learning-rate 0.05"
+OWN = {"forecast": "--horizon 2 --season 12", "tag": "--embedding 8", "language-model": "--embedding 8",
+       "classify": "--embedding 8 --pretrain-epochs 2"}
 
 
 def command(task: str, folder: Path, output: Path, devices: str) -> list[str]:
