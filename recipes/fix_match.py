@@ -16,8 +16,8 @@ shares for granted.
 
 Measured (commands in ``benchmarks/RESULTS.md``): MNIST, a small convolutional net from scratch, 10,000 steps of 16 +
 64 images, five draws: error 0.63 % with 20 labels (labels only 39.4 %), 0.66 % with 100 (5.6 %), 0.60 % with 1,000
-(1.3 %), 17 min on one core. cifar10_small in feature space, 40 labels, five draws: 58.3 % right, labels only 51.7 %;
-250 labels: 65.5 and 64.4 %; 60 s.
+(1.3 %), 16 to 28 min on one core with the control. cifar10_small in feature space, 40 labels, five draws: 58.3 %
+right, labels only 51.7 %; 250 labels: 65.5 and 64.4 %; 60 s.
 
 References:
     Sohn et al. 2020, https://arxiv.org/abs/2001.07685; the rules: see ``toolkit.semisupervised.weight_rules``

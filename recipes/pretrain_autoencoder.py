@@ -27,7 +27,7 @@ quarter of those of the cross-entropy: here it is 10. The loss on validation row
 autoencoder with the final k; nothing is chosen by it.
 
 Measured (commands in ``benchmarks/RESULTS.md``): MNIST, 1,000 codes, logistic regression on them errs on 1.91 %
-(k-sparse, 300 epochs of SGD; published 1.35), 2.22 % (denoising, 100 epochs; published 1.95), 7.3 % on pixels; fine-
+(k-sparse, 300 epochs of SGD; published 1.35), 2.22 % (denoising, 100 epochs; published 1.95), 7.3 % on pixels; then
 tuned 1.32 and 1.37 %, the same networks without pretraining 1.86 and 1.60. 36 and 11 min on one core.
 
 References:

@@ -54,8 +54,9 @@ def build(measured: Sequence[Mapping[str, Any]], tests: TestRows) -> dict[str, A
     labels_only = benchmark_verdicts.labels_only(alive, majority=MAJORITY, control=control)
     references = dict.fromkeys(name for name in (MAJORITY, control, best, labels_only) if name in names)
     comparisons = {name: _comparisons(alive, name, tests) for name in references}
-    own = _adjusted([{"first": row["name"], **repetitions.difference(row["hits"], row["control_hits"], tests)}
-                     for row in alive if row["kind"] == "unlabelled"])
+    own = [{"first": row["name"], **repetitions.difference(row["hits"], row["control_hits"], tests)}
+           for row in alive if row["kind"] == "unlabelled"]
+    comparison.adjust(own)
     rows = [_row(row, tests) for row in measured]
     return {"rows": rows, "seeds": len(tests.rows), "test_rows": len(tests.rows[0]), "same_test_rows": tests.shared,
             "best_on_validation": best, "labels_only": labels_only, "own_controls": own,
@@ -116,14 +117,8 @@ def _comparisons(rows: Sequence[Mapping[str, Any]], name: str, tests: TestRows) 
                                        second_name=name, groups=groups)
         found.append({"first": first["name"], **repetitions.difference(first["hits"], second["hits"], tests),
                       "mcnemar": {key: once[key] for key in ("only_first_right", "only_second_right", "p_value")}})
-    _adjusted([own["mcnemar"] for own in found])
-    return _adjusted(found)
-
-
-def _adjusted(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same comparisons, each with p_value_holm."""
-    for own, adjusted in zip(found, comparison.holm([own["p_value"] for own in found]), strict=True):
-        own["p_value_holm"] = adjusted
+    comparison.adjust(found)
+    comparison.adjust([own["mcnemar"] for own in found])
     return found
 
 

@@ -80,6 +80,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
+def adjust(comparisons: Sequence[dict]) -> None:
+    """Adds to each of several comparisons p_value_holm, its p_value adjusted for all of them."""
+    for own, adjusted in zip(comparisons, holm([own["p_value"] for own in comparisons]), strict=True):
+        own["p_value_holm"] = adjusted
+
+
 def compare(labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, first_name: str, second_name: str,
             groups: np.ndarray | None = None) -> dict:
     """Compare two classifiers on the same rows.

@@ -84,9 +84,7 @@ def _comparison(first: str, second: str, found: Sequence[Mapping[str, Any]], *, 
         return repetitions.difference(own["hits"][first], hits, own["tests"])
 
     points = [point(own) for own in found]
-    known = [point for point in points if point is not None]
-    for one, adjusted in zip(known, comparison.holm([one["p_value"] for one in known]), strict=True):
-        one["p_value_holm"] = adjusted
+    comparison.adjust([one for one in points if one is not None])
     compared = [(own["labels_per_class"] or "all", one) for own, one in zip(found, points, strict=True)
                 if own["pool"] or not only_with_pool]
     better = [one is not None and one["difference"] > 0 and one["p_value_holm"] < comparison.SIGNIFICANCE

@@ -113,14 +113,14 @@ def compare_runs(paths: Sequence[str | Path]) -> dict[str, Any]:
     hits = [(run.scored()["prediction"] == run.scored()["label"]).to_numpy() for run in runs]
     comparisons = [comparison.compare_hits(own, hits[0], first_name=run.name, second_name=runs[0].name, groups=groups)
                    for run, own in zip(runs[1:], hits[1:], strict=True)]
-    adjusted = comparison.holm([result["p_value"] for result in comparisons])
+    comparison.adjust(comparisons)
     return {
         "count": len(first),
         "classes": list(runs[0].class_names),
         "runs": [{"name": run.name, "recipe": run.recipe, "scores": _scores(run, groups)} for run in runs],
-        "comparisons": [{**result, "p_value_holm": p} for result, p in zip(comparisons, adjusted, strict=True)],
-        "verdicts": [comparison.verdict({**result, "p_value": p}, noun="test rows")
-                     for result, p in zip(comparisons, adjusted, strict=True)],
+        "comparisons": comparisons,
+        "verdicts": [comparison.verdict({**result, "p_value": result["p_value_holm"]}, noun="test rows")
+                     for result in comparisons],
     }
 
 
