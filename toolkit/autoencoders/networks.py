@@ -16,6 +16,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import KerasTensor, layers, ops
 
 from toolkit import ToolkitError, atomic_files
@@ -42,7 +43,7 @@ class Transposed(layers.Layer):
 
     def call(self, codes: KerasTensor) -> KerasTensor:
         """Codes (B, F) -> (B, d)."""
-        return ops.matmul(codes, ops.transpose(self.dense.kernel)) + self.bias
+        return tf.matmul(codes, self.dense.kernel, transpose_b=True) + self.bias
 
 
 def dense_pair(width: int, hidden: Sequence[int], *, activation: str, tied: bool, code_activation: str | None = None,

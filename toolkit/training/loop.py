@@ -144,13 +144,27 @@ def distributed(model: keras.Model, batches: Callable[[int], "tf.data.Dataset"],
         found, devices = batches(first_step), model.distribute_strategy.num_replicas_in_sync
         if devices > 1:
             shares.rows_a_device(found, devices)  # or an error
-        return found
+        return _untuned(found)
 
     def part(context: "tf.distribute.InputContext") -> "tf.data.Dataset":
         with shares.reading(context.input_pipeline_id, context.num_input_pipelines):
-            return shares.among(context.num_replicas_in_sync // context.num_input_pipelines, batches(first_step))
+            own = shares.among(context.num_replicas_in_sync // context.num_input_pipelines, batches(first_step))
+        return _untuned(own)
 
     return model.distribute_strategy.distribute_datasets_from_function(part)
+
+
+def _untuned(batches: "tf.data.Dataset") -> "tf.data.Dataset":
+    """Without the thread that tunes a pipeline while it runs.
+
+    It sleeps twice as long each time, and whoever drops an endless dataset waits for it: fits took up to twice their
+    time (TensorFlow 2.21).
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
 
 
 class _Keeper(keras.callbacks.Callback):

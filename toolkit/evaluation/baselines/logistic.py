@@ -2,10 +2,11 @@ r"""Logistic regression with its strength of regularisation chosen by cross-vali
 
 .. math:: \min_{W, b} \tfrac12 \lVert W \rVert^2 + C \sum_i -\log \mathrm{softmax}(x_i W + b)_{y_i}
 
-on standardised features (sparse ones, such as n-grams, are taken as they are). C walks up a grid from strong to weak
+on centred features that share about one scale, see ``reduction`` (``benchmarks/feature_scale.py`` compares it with a
+scale for each; sparse ones, such as n-grams, are taken as they are). C walks up a grid from strong to weak
 regularisation, each fit starting from the one before; the walk ends once the held-out log loss has risen twice in a
-row. scikit-learn's L-BFGS does every fit. The standard deviation is taken over all training rows, held-out ones
-included; it knows no labels.
+row. scikit-learn's L-BFGS does every fit. The scales are taken over all training rows, held-out ones included; they
+know no labels.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ NUM_FOLDS = 5
 COARSE_GRID, FEW_FOLDS = GRID[::2], 3  # where the sample has more than MUCH numbers times classes
 MUCH = 1e8
 MANY_COLUMNS = 20_000  # likewise
+FLOOR = 10.0  # of the variances, in units of their median
 FIXED_C = 0.1  # where too few rows are left to choose it
 MAX_ROWS_TO_CHOOSE = 5000
 CHOOSING_ITERATIONS = 200
@@ -61,7 +63,7 @@ def logistic_regression(features: np.ndarray, labels: np.ndarray, num_classes: i
     """
     features, labels = checked(features, labels, num_classes)
     present = np.unique(labels)
-    reduced = as_they_are(features) if sparse.issparse(features) else reduction(features)
+    reduced = as_they_are(features) if sparse.issparse(features) else reduction(features, floor=FLOOR)
     if len(present) == 1 or not reduced.num_varying:
         return constant(NAME, features.shape[1], labels, num_classes, NOTHING_TO_FIT)
     model = Model(tolerance=1e-5, max_iterations=max_iterations)

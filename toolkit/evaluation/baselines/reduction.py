@@ -5,8 +5,10 @@ covariance shrunk towards the identity) lies in that span, so with n < F the fea
 singular vectors :math:`V`; every fit then works on (n, r) instead of (n, F) numbers, r < n, and
 :math:`V` takes its kernel back. This is exact, see Hastie and Tibshirani.
 
-A feature that hardly varies in training is not blown up: the scale is :math:`\sqrt{\sigma_j^2 + 0.1\,m}` with m the
-median variance of the features that vary at all. Constant features get no weight.
+A feature that hardly varies in training is not blown up: the scale is :math:`\sqrt{(\sigma_j^2 + f m) / (1 + f)}` with m
+the median variance of the features that vary at all. With a small floor f nearly every feature has its own scale; with
+a large one all share one, as the numbers of a network do, and only those that vary far more than most are held back.
+Constant features get no weight.
 
 References:
     Hastie, Tibshirani (2004), Efficient quadratic regularization for expression arrays.
@@ -22,7 +24,7 @@ from scipy import linalg, sparse
 
 from toolkit.evaluation.baselines.threads import threads_for
 
-VARIANCE_FLOOR = 0.1
+FLOOR = 0.1
 ROWS_AT_ONCE = 8192
 
 
@@ -61,11 +63,12 @@ def as_they_are(features: sparse.csr_matrix) -> Reduction:
     return Reduction(features.astype(np.float64), varying, np.zeros(width), np.ones(width), None)
 
 
-def reduction(features: np.ndarray) -> Reduction:
+def reduction(features: np.ndarray, *, floor: float = FLOOR) -> Reduction:
     """Standardise features and, where there are fewer rows than features, rotate them into their span.
 
     Args:
         features: (n, F) real numbers.
+        floor: f, in units of the median variance.
 
     Returns:
         a ``Reduction``, its features float64; float32 where n >= F and the input is not float64 (it may be large).
@@ -73,7 +76,7 @@ def reduction(features: np.ndarray) -> Reduction:
     Raises:
         ValueError: if a feature is not finite.
     """
-    found = moments(features)
+    found = moments(features, floor=floor)
     mean, scale = found.mean, found.scale
     rows, columns = features.shape
     dtype = np.float64 if rows < columns or features.dtype == np.float64 else np.float32
@@ -108,7 +111,7 @@ class Moments:
     scale: np.ndarray
 
 
-def moments(features: np.ndarray) -> Moments:
+def moments(features: np.ndarray, *, floor: float = FLOOR) -> Moments:
     """Mean and spread of each of the (n, F) features; ValueError where one is not finite."""
     mean = features.mean(axis=0, dtype=np.float64)
     if not np.isfinite(mean).all():
@@ -120,5 +123,5 @@ def moments(features: np.ndarray) -> Moments:
     varies = np.sqrt(variance) > 1e-6 * np.abs(mean)
     if not varies.any():
         return Moments(mean, variance, varies, np.full(len(mean), np.inf))
-    floor = VARIANCE_FLOOR * np.median(variance[varies])
-    return Moments(mean, variance, varies, np.where(varies, np.sqrt(variance + floor), np.inf))
+    scale = np.sqrt((variance + floor * np.median(variance[varies])) / (1 + floor))
+    return Moments(mean, variance, varies, np.where(varies, scale, np.inf))
