@@ -12,8 +12,8 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 
-from toolkit.evaluation.baselines import (LinearClassifier, linear_discriminant_analysis, logistic_regression,
-                                          majority_class)
+from toolkit.evaluation.baselines import (LinearClassifier, linear_discriminant_analysis, logistic,
+                                          logistic_regression, majority_class)
 from toolkit.evaluation.baselines.discriminant import _moments
 from toolkit.evaluation.baselines.folds import folds, sample
 from toolkit.evaluation.baselines.reduction import reduction
@@ -200,6 +200,18 @@ def test_large_tables_choose_on_a_sample(monkeypatch: pytest.MonkeyPatch) -> Non
         details = fit(features, labels, 3, groups=(np.arange(300) // 2).astype(str)).details
         assert (details["rows"], details["rows_to_choose"]) == (300, 60)
         assert "stratified sample of 60 of the 300 rows" in details["notes"][0]
+
+
+@pytest.mark.parametrize(("distance", "confirmed"), [(0.0, 0.1), (2.0, 1.0)], ids=["noise", "clouds apart"])
+def test_all_rows_may_ask_for_a_smaller_c_than_their_sample(distance: float, confirmed: float) -> None:
+    features, labels = clouds(600, 40, 3, distance=distance)
+    assert logistic._confirmed(features, labels, None, 0, 1.0) == pytest.approx(confirmed)
+
+
+def test_what_is_held_out_of_few_groups_may_say_nothing() -> None:
+    groups = np.repeat([0, 1, 2, 3, 4, 5, 6], [10, 10, 10, 10, 10, 10, 5])  # the last one is held out, a class of its own
+    labels = np.array([0, 0, 0, 1, 1, 1, 2])[groups]
+    assert logistic._confirmed(np.random.default_rng(0).normal(size=(65, 4)), labels, groups, 0, 1.0) == 1.0
 
 
 @pytest.mark.parametrize("fit", FITS)

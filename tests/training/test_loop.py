@@ -152,6 +152,13 @@ def test_a_checkpoint_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> 
         checkpoints.save(tmp_path / "file", 1, {}, {})
 
 
+def test_no_thread_tunes_the_batches_of_a_fit() -> None:
+    batches = loop.distributed(make_model(24), stream, 0)
+    assert batches.options().autotune.enabled is False
+    for ours, plain in zip(batches.take(3), stream(0), strict=False):
+        np.testing.assert_array_equal(ours[0], plain[0])
+
+
 def test_predict_counts_every_row_once_in_order() -> None:
     model = make_model(4)
     whole = loop.predict(model, tf.data.Dataset.from_tensor_slices(IMAGES).batch(50))
