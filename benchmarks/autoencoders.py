@@ -215,15 +215,9 @@ def factors(run: str, factors: str) -> None:
 @click.option("--output", required=True, help="Folder for the runs, one for each k; runs that are there go on.")
 @click.option("--kept", default="10,25,40,70")
 @click.option("--factor", default=3.0)
-@click.option("--epochs", default=0, help="0: as many as the command has.")
-@click.option("--optimizer", default="adam")
-@click.option("--rate", default=0.0, help="Learning rate; 0: that of the command.")
-@click.option("--batch-size", default=100)
-@click.option("--momentum", default=0.9, help="Of sgd.")
-@click.option("--initialiser", default="glorot", help="gaussian, glorot or he.")
+@click.option("--epochs", type=int, help="As many as the command has if left out.")
 @click.option("--seed", default=0)
-def kept(mnist: str, output: str, kept: str, factor: float, epochs: int, optimizer: str, rate: float, batch_size: int,
-         momentum: float, initialiser: str, seed: int) -> None:
+def kept(mnist: str, output: str, kept: str, factor: float, epochs: int | None, seed: int) -> None:
     """Logistic regression on the codes of k-sparse autoencoders, for several k."""
     from pathlib import Path
 
@@ -232,9 +226,7 @@ def kept(mnist: str, output: str, kept: str, factor: float, epochs: int, optimiz
     from toolkit.tables import read_table
 
     table = read_table(mnist)
-    settings = dataclasses.replace(choices.DEFAULTS, epochs=epochs or None, optimizer=optimizer, seed=seed,
-                                   learning_rate=rate or None, batch_size=batch_size, momentum=momentum,
-                                   backbone_options={"initialiser": initialiser})
+    settings = dataclasses.replace(choices.defaults("k-sparse"), epochs=epochs, seed=seed)
     for count in map(int, kept.split(",")):
         found = recipe.run(table, output=Path(output) / f"kept-{count}-seed-{seed}", settings=settings,
                            method="k-sparse", kept=count, kept_factor=factor, resume=True)

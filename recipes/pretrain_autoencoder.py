@@ -13,7 +13,7 @@ plain           h = f(x)                    none; fewer codes than values
 denoising       h = f(corrupted x)          none; zeros, normal noise, or salt and pepper [1]
 sparse          h = f(x)                    sum_j KL(rho || mean_x h_j), rho the target of the mean activation [2]
 k-sparse        the k largest of f(x)       none; k falls linearly to its value over the first half; alpha k codes
-                                            are kept where features are wanted [3]
+                                            are kept where features are wanted [3]; x less the mean image
 contractive     h = f(x)                    \|\|dh / dx\|\|^2 = sum_j f'_j^2 sum_i W_ij^2 for one layer [4]
 variational     mean + e sqrt(variance)     KL(N(mean, variance) || N(0, 1)), e from N(0, 1); features: the mean [5]
 masked          h = f(x without patches)    none; E over the hidden patches alone [6]
@@ -200,13 +200,14 @@ def objective(chosen: Choices) -> training.Objective:
     return training.Objective(
         model, partial(drawn, chosen), linear_codes=METHODS[chosen.method].linear_codes, squared=sparse,
         code_width=2 if variational else 1, tied=chosen.tied and not variational, jointly=chosen.jointly,
-        kept=chosen.kept if sparse else 0, kept_codes=round(chosen.kept * chosen.kept_factor) if sparse else 0)
+        centred=sparse, kept=chosen.kept if sparse else 0,
+        kept_codes=round(chosen.kept * chosen.kept_factor) if sparse else 0)
 
 
 # ---- The run ------------------------------------------------------------------------------------------------------
 
 
-def run(table: Table, *, output: str | Path, settings: Settings = choices.DEFAULTS, method: str = "denoising",
+def run(table: Table, *, output: str | Path, settings: Settings | None = None, method: str = "denoising",
         tied: bool = True, corruption: str = "masking", corruption_level: float | None = None,
         sparsity_target: float = 0.03, penalty_weight: float | None = None, kept: int = 25, kept_factor: float = 3.0,
         patch_size: int = 4, jointly: bool = False, resume: bool = False) -> dict[str, Any]:
@@ -219,7 +220,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = choices.DEFAUL
         table: of images; labels are only used to judge.
         output: the new run folder.
         settings: backbone, weights, image_size, seed, devices, epochs, time limit, batch size, optimizer, momentum,
-            rate and schedule are used.
+            rate and schedule are used; None: the usual ones of the method.
         method: one of ``METHODS``.
         tied: the decoder of fully connected layers uses the encoder's kernels.
         corruption: of denoising, one of ``corruptions.CORRUPTIONS``.
@@ -241,7 +242,7 @@ def run(table: Table, *, output: str | Path, settings: Settings = choices.DEFAUL
     options = {"method": method, "tied": tied, "corruption": corruption, "corruption_level": corruption_level,
                "sparsity_target": sparsity_target, "penalty_weight": penalty_weight, "kept": kept,
                "kept_factor": kept_factor, "patch_size": patch_size, "jointly": jointly}
-    chosen, settings = choices.chosen(**options), choices.with_layers(settings, method)
+    chosen, settings = choices.chosen(**options), choices.with_layers(settings or choices.defaults(method), method)
     with run_folders.begin(output, "pretrain_autoencoder", table, {**settings.describe(), **options}, resume=resume
                            ) as folder:
         if folder.finished:
@@ -256,8 +257,9 @@ def run(table: Table, *, output: str | Path, settings: Settings = choices.DEFAUL
         images = batches.images(table, backbones.preprocessing(backbone), table.channels)
 
         # Model and training
-        settings, layers = choices.for_images(settings, len(train)), settings.backbone_options
-        found = training.train(images[train], build, objective(chosen), settings, folder.checkpoints,
+        shown, layers = images[train], settings.backbone_options
+        settings = choices.for_images(settings, shown, method)
+        found = training.train(shown, build, objective(chosen), settings, folder.checkpoints,
                                hidden=layers["hidden"] if choices.is_dense(settings) else None,
                                activation=layers.get("activation", METHODS[method].activation),
                                initialiser=layers.get("initialiser", "glorot"),

@@ -36,6 +36,19 @@ def test_tied_weights_are_the_same_weights() -> None:
     np.testing.assert_allclose(decoder(encoder(values)), values @ kernel.numpy() @ kernel.numpy().T, atol=1e-5)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_centre_of_the_values_becomes_part_of_the_biases(tied: bool) -> None:
+    encoder, decoder = networks.dense_pair(8, [6, 3], activation="tanh", tied=tied)
+    for weight in (*encoder.weights, *decoder.weights):
+        weight.assign(RANDOM.normal(size=weight.shape))
+    centre, values = RANDOM.normal(size=8).astype(np.float32), RANDOM.normal(size=(5, 8)).astype(np.float32)
+    codes = encoder(values - centre).numpy()
+    back = decoder(codes).numpy()
+    networks.uncentre(encoder, decoder, centre)
+    np.testing.assert_allclose(encoder(values), codes, atol=1e-5)
+    np.testing.assert_allclose(decoder(codes), back + centre, atol=1e-5)
+
+
 def test_only_the_mean_of_a_variational_encoder_is_kept() -> None:
     encoder, decoder = networks.dense_pair(8, [3], activation="relu", tied=False, code_activation="linear",
                                            code_width=6)

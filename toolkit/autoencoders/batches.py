@@ -106,5 +106,10 @@ def scaled(values: tf.Tensor) -> tf.Tensor:
     return tf.cast(values, tf.float32) / 255 if values.dtype == tf.uint8 else values
 
 
+def centre(values: np.ndarray) -> np.ndarray:
+    """Mean row of values (n, d), as ``scaled`` gives them, (d,) float32."""
+    return (values.mean(axis=0, dtype=np.float64) / (255 if values.dtype == np.uint8 else 1)).astype(np.float32)
+
+
 def _seed(seed: int, number: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.constant(seed, tf.int64), number])

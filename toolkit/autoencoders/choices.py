@@ -16,7 +16,8 @@ from toolkit.training import Settings
 
 IMAGES_SEEN, FEWEST_EPOCHS, MOST_EPOCHS = 3_000_000, 10, 1000  # which decide the epochs, unless they are given
 RATES = {"sgd": 0.005}  # the loss of an image is a sum over its values; else RATE
-RATE = 0.001
+RATE, K_SPARSE_RATE = 0.001, 0.13  # the latter of SGD, times the ``steepness`` of the images
+IMAGES_TO_MEASURE = 500
 DEFAULTS = Settings(backbone="mlp", weights="none", batch_size=100, optimizer="adam", ema=0.0)
 RECTIFIED = ("relu", "elu", "leaky_relu", "sigmoid", "tanh")
 RANGES = {"corruption_level": (0, 1), "penalty_weight": (0, 1e6), "sparsity_target": (1e-6, 1 - 1e-6),
@@ -38,6 +39,9 @@ class Method:
         level: of the corruption, or the share that is hidden.
         jointly: how the layers of a stack must be trained: at once (True) or one after the other (False); None: either.
         any_backbone: whether it is defined for other networks than fully connected layers.
+        optimizer: of the training.
+        batch_size: images a step.
+        initialiser: of the kernels of fully connected layers.
     """
 
     activations: tuple[str, ...]
@@ -47,6 +51,9 @@ class Method:
     level: float = 0.0
     jointly: bool | None = None
     any_backbone: bool = True
+    optimizer: str = "adam"
+    batch_size: int = 100
+    initialiser: str = "glorot"
 
     @property
     def activation(self) -> str:
@@ -58,7 +65,8 @@ METHODS = {
     "plain": Method(RECTIFIED, hidden=(128,)),
     "denoising": Method(RECTIFIED, level=0.5),
     "sparse": Method(("sigmoid",), penalty_weight=10.0, any_backbone=False),  # Ng's 3, whose error pulls less
-    "k-sparse": Method((), linear_codes=True, any_backbone=False),
+    "k-sparse": Method((), linear_codes=True, any_backbone=False, optimizer="sgd", batch_size=50,
+                       initialiser="gaussian"),
     "contractive": Method(("sigmoid", "tanh", "relu"), penalty_weight=0.1, jointly=False, any_backbone=False),
     "variational": Method(RECTIFIED, linear_codes=True, hidden=(400, 20), penalty_weight=1.0, jointly=True),
     "masked": Method(RECTIFIED, level=0.6, jointly=True)}
@@ -114,7 +122,13 @@ def chosen(method: str, *, corruption: str = "masking", corruption_level: float 
                    jointly=jointly or bool(usual.jointly))
 
 
-# ---- Layers and epochs --------------------------------------------------------------------------------------------
+# ---- Layers and training ------------------------------------------------------------------------------------------
+
+
+def defaults(method: str) -> Settings:
+    """The settings of a run for which only the method is chosen; a method that does not exist gets those of most."""
+    usual = METHODS.get(method, Method(()))
+    return dataclasses.replace(DEFAULTS, optimizer=usual.optimizer, batch_size=usual.batch_size)
 
 
 def is_dense(settings: Settings) -> bool:
@@ -147,15 +161,32 @@ def with_layers(settings: Settings, method: str) -> Settings:
         known = f"one of {', '.join(usual.activations)}" if usual.activations else "none, since its units are linear"
         raise ToolkitError(f"--activation is {given['activation']!r}; a {method} autoencoder takes {known}.")
     activation = {"activation": usual.activation} if usual.activations else {}
-    return dataclasses.replace(settings, backbone_options={"hidden": list(usual.hidden), "initialiser": "glorot",
-                                                           "dropout": 0.0, **activation, **given})
+    return dataclasses.replace(settings, backbone_options={
+        "hidden": list(usual.hidden), "initialiser": usual.initialiser, "dropout": 0.0, **activation, **given})
 
 
-def for_images(settings: Settings, num_images: int) -> Settings:
-    """With epochs and learning rate filled in."""
-    epochs = int(np.clip(round(IMAGES_SEEN / num_images), FEWEST_EPOCHS, MOST_EPOCHS))
-    rate = settings.learning_rate or RATES.get(settings.optimizer, RATE)
-    return dataclasses.replace(settings, epochs=settings.epochs or epochs, learning_rate=rate).for_rows(num_images)
+def for_images(settings: Settings, images: np.ndarray, method: str) -> Settings:
+    """With epochs and learning rate filled in, for the (n, S, S, C) uint8 images to train on."""
+    epochs = int(np.clip(round(IMAGES_SEEN / len(images)), FEWEST_EPOCHS, MOST_EPOCHS))
+    rate = RATES.get(settings.optimizer, RATE)
+    if method == "k-sparse" and settings.optimizer == "sgd":
+        rate = float(f"{K_SPARSE_RATE / steepness(images):.3g}")
+    return dataclasses.replace(settings, epochs=settings.epochs or epochs,
+                               learning_rate=settings.learning_rate or rate).for_rows(len(images))
+
+
+def steepness(images: np.ndarray) -> float:
+    """Largest eigenvalue of the covariance of images (n, ...) uint8 as values in [0, 1], of at most 500 of them; or 1.
+
+    By it the curvature of the squared error grows, and the rate from which on SGD diverges falls.
+
+    Example:
+        >>> steepness(np.array([[[0] * 100], [[255] * 100]], np.uint8))
+        25.0
+    """
+    some = images[::-(-len(images) // IMAGES_TO_MEASURE)].reshape(-1, images[0].size) / np.float32(255)
+    some = some - some.mean(axis=0)
+    return max(1.0, round(float(np.linalg.eigvalsh(some @ some.T / len(some))[-1]), 3))
 
 
 # ---- Rows ---------------------------------------------------------------------------------------------------------

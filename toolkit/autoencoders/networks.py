@@ -80,6 +80,14 @@ def dense_pair(width: int, hidden: Sequence[int], *, activation: str, tied: bool
     return encoder, keras.Model(codes, x, name="decoder")
 
 
+def uncentre(encoder: keras.Model, decoder: keras.Model, centre: np.ndarray) -> None:
+    """Makes a pair of ``dense_pair`` that was trained on values less their centre (d,) one of the values themselves."""
+    first = next(layer for layer in encoder.layers if layer.weights)
+    last = [layer for layer in decoder.layers if layer.weights][-1]
+    first.bias.assign(first.bias.numpy() - centre @ first.kernel.numpy())
+    last.bias.assign(last.bias.numpy() + centre)
+
+
 @dataclass(frozen=True, eq=False)
 class TrainedLayer:
     """One fully connected layer and its way back.

@@ -41,6 +41,8 @@ class Objective:
         kept: number of largest codes that are reconstructed from; 0: all.
         kept_codes: likewise, that are features.
         jointly: whether several layers are trained at once, else each on the codes of the one below.
+        centred: whether fully connected layers see values less their mean over the training rows. The mean then
+            becomes part of the biases.
     """
 
     model: Callable[[keras.Model, keras.Model, str, bool], keras.Model]
@@ -52,6 +54,7 @@ class Objective:
     kept: int = 0
     kept_codes: int = 0
     jointly: bool = False
+    centred: bool = False
 
     def codes(self, activation: str) -> str:
         """The activation of the codes, where layers have another."""
@@ -90,9 +93,11 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
         synchronisation.synchronise(encoder, several=tf.distribute.get_strategy().num_replicas_in_sync > 1)
         model = objective.model(encoder, decoder, activation, cross_entropy)
 
+    centre = batches.centre(values) if objective.centred else np.float32(0)
+
     def prepared(plan: plans.Plan) -> tuple[Callable[[int], tf.data.Dataset], loop.Validation | None]:
         draw = objective.draw(decoder.input_shape[1], plan.total_steps, shape, values.dtype == np.uint8)
-        return _prepared(model, values, held_out, draw, settings, plan)
+        return _prepared(model, values, held_out, lambda rows, *drawn: draw(rows - centre, *drawn), settings, plan)
 
     stream, judged = prepared(plan)
     if settings.time_limit is not None:
@@ -107,6 +112,8 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
     plain = pair()
     for ours, theirs in zip(plain, (encoder, decoder), strict=True):
         checkpoints.set_weights(ours, checkpoints.get_weights(theirs))
+    if objective.centred:
+        networks.uncentre(*plain, centre)
     return *plain, history
 
 
