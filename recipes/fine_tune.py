@@ -18,7 +18,7 @@ without pretraining: drawn anew by the initialisers it was made with, a random h
 
 Measured (commands in ``benchmarks/RESULTS.md``): MNIST with 1,000 labels, five draws: error 5.1 %, the probe 8.7 %,
 63 s. cifar10_small, 4,500 labels at 96 pixels: 18.3 %, the plain method on frozen features that is best on validation
-27.2 %, 4 min. Ants/bees, 220 labels, five seeds: 94.1 %, not distinguishable from the probe (94.5 %).
+27.2 %, 4 min. Ants/bees, 220 labels, five seeds: 94.1 %, not distinguishable from the probe (94.4 %).
 
 References:
     WiSE-FT (the line): Wortsman et al. 2022, https://arxiv.org/abs/2109.01903
