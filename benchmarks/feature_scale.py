@@ -1,4 +1,4 @@
-"""Logistic regression with each feature at its own scale, or all at about one: right on how many rows, by how few labels.
+"""Logistic regression with each feature at its own scale, or all at about one, and few labels: right on how many rows.
 
     python benchmarks/feature_scale.py ants_bees/images.csv --per-class 2,5,10,25,50
     python benchmarks/feature_scale.py cifar10_small/images.csv --image-size 96 --per-class 4,10,25,50,100

@@ -209,7 +209,7 @@ def test_all_rows_may_ask_for_a_smaller_c_than_their_sample(distance: float, con
 
 
 def test_what_is_held_out_of_few_groups_may_say_nothing() -> None:
-    groups = np.repeat([0, 1, 2, 3, 4, 5, 6], [10, 10, 10, 10, 10, 10, 5])  # the last one is held out, a class of its own
+    groups = np.repeat(np.arange(7), [10, 10, 10, 10, 10, 10, 5])  # the last one is held out, a class of its own
     labels = np.array([0, 0, 0, 1, 1, 1, 2])[groups]
     assert logistic._confirmed(np.random.default_rng(0).normal(size=(65, 4)), labels, groups, 0, 1.0) == 1.0
 

@@ -125,15 +125,16 @@ def _choose(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None,
     strength, notes = grid[best], []
     if len(rows) < len(labels):
         strength = _confirmed(features, labels, groups, seed, strength)
-        notes.append(f"C was chosen on a stratified sample of {len(rows):,} of the {len(labels):,} rows, and among it and "
-                     f"smaller ones on a tenth of them.")
+        notes.append(f"C was chosen on a stratified sample of {len(rows):,} of the {len(labels):,} rows, and among it "
+                     f"and smaller ones on a tenth of them.")
     if strength in (grid[0], grid[-1]):
         notes.append(f"C is the {'smallest' if strength == grid[0] else 'largest'} of the grid.")
     return strength, {"folds": num_folds, "rows_to_choose": len(rows), "cross_validated_log_loss": losses[best],
                       "cross_validated_accuracy": accuracies[best], "notes": notes}
 
 
-def _confirmed(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, seed: int, strength: float) -> float:
+def _confirmed(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, seed: int, strength: float
+               ) -> float:
     """The best for many rows among the C that a sample of them has chosen and smaller ones."""
     rows = sample(labels, MAX_ROWS_TO_CONFIRM, seed)
     numbers = folds(labels[rows], groups=None if groups is None else np.asarray(groups)[rows], num_folds=10, seed=seed)

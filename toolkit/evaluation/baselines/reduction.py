@@ -5,10 +5,10 @@ covariance shrunk towards the identity) lies in that span, so with n < F the fea
 singular vectors :math:`V`; every fit then works on (n, r) instead of (n, F) numbers, r < n, and
 :math:`V` takes its kernel back. This is exact, see Hastie and Tibshirani.
 
-A feature that hardly varies in training is not blown up: the scale is :math:`\sqrt{(\sigma_j^2 + f m) / (1 + f)}` with m
-the median variance of the features that vary at all. With a small floor f nearly every feature has its own scale; with
-a large one all share one, as the numbers of a network do, and only those that vary far more than most are held back.
-Constant features get no weight.
+A feature that hardly varies in training is not blown up: the scale is :math:`\sqrt{(\sigma_j^2 + f m) / (1 + f)}`
+with m the median variance of the features that vary at all. With a small floor f nearly every feature has its own
+scale; with a large one all share one, as the numbers of a network do, and only those that vary far more than most are
+held back. Constant features get no weight.
 
 References:
     Hastie, Tibshirani (2004), Efficient quadratic regularization for expression arrays.
