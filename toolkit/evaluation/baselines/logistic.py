@@ -165,7 +165,7 @@ def _walk(features: np.ndarray, labels: np.ndarray, splits: list[tuple[np.ndarra
             model.fit(fit_features, fit_labels, strength)
             sums += model.held_out(out_features, out_labels)
         losses.append(float(sums[0] / sums[1]))
-        accuracies.append(float(sums[2] / sum(len(part[2]) for part in parts)))
+        accuracies.append(float(sums[2] / sum(len(part[3]) for part in parts)))
         if len(losses) > 2 and min(losses[-2:]) > min(losses):
             break
     return losses, accuracies
