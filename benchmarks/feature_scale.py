@@ -39,7 +39,8 @@ def main(table: str, image_size: int | None, per_class: str, draws: int) -> None
             order = np.random.default_rng(draw).permutation(len(labels))
             fitted = np.concatenate([order[labels[order] == number][:count] for number in range(num_classes)])
             others = order[~np.isin(order, fitted)][:MAX_ROWS]
-            for result, logistic.FLOOR in zip(found, FLOORS, strict=True):
+            for result, floor in zip(found, FLOORS, strict=True):
+                logistic.FLOOR = floor
                 model = logistic.logistic_regression(values[fitted], labels[fitted], num_classes)
                 probabilities = model.probabilities(values[others])
                 result[draw] = (100 * np.mean(probabilities.argmax(axis=1) == labels[others]),

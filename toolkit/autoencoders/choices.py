@@ -181,12 +181,12 @@ def steepness(images: np.ndarray) -> float:
     By it the curvature of the squared error grows, and the rate from which on SGD diverges falls.
 
     Example:
-        >>> steepness(np.array([[[0] * 100], [[255] * 100]], np.uint8))
+        >>> round(steepness(np.array([[[0] * 100], [[255] * 100]], np.uint8)), 3)
         25.0
     """
     some = images[::-(-len(images) // IMAGES_TO_MEASURE)].reshape(-1, images[0].size) / np.float32(255)
     some = some - some.mean(axis=0)
-    return max(1.0, round(float(np.linalg.eigvalsh(some @ some.T / len(some))[-1]), 3))
+    return max(1.0, float(np.linalg.eigvalsh(some @ some.T / len(some))[-1]))
 
 
 # ---- Rows ---------------------------------------------------------------------------------------------------------

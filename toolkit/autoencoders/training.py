@@ -93,11 +93,13 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
         synchronisation.synchronise(encoder, several=tf.distribute.get_strategy().num_replicas_in_sync > 1)
         model = objective.model(encoder, decoder, activation, cross_entropy)
 
-    centre = batches.centre(values) if objective.centred else np.float32(0)
+    centre = batches.centre(values) if objective.centred else None
 
     def prepared(plan: plans.Plan) -> tuple[Callable[[int], tf.data.Dataset], loop.Validation | None]:
         draw = objective.draw(decoder.input_shape[1], plan.total_steps, shape, values.dtype == np.uint8)
-        return _prepared(model, values, held_out, lambda rows, *drawn: draw(rows - centre, *drawn), settings, plan)
+        if centre is not None:
+            return _prepared(model, values, held_out, lambda rows, *drawn: draw(rows - centre, *drawn), settings, plan)
+        return _prepared(model, values, held_out, draw, settings, plan)
 
     stream, judged = prepared(plan)
     if settings.time_limit is not None:
@@ -112,7 +114,7 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
     plain = pair()
     for ours, theirs in zip(plain, (encoder, decoder), strict=True):
         checkpoints.set_weights(ours, checkpoints.get_weights(theirs))
-    if objective.centred:
+    if centre is not None:
         networks.uncentre(*plain, centre)
     return *plain, history
 

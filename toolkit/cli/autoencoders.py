@@ -13,7 +13,6 @@ import click
 
 from toolkit import ToolkitError
 from toolkit.cli import options, quiet_tensorflow
-from toolkit.training.settings import CHOICES, RANGES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,10 +62,8 @@ _METHOD, _RUN = "Method", "Run"
 @options.option("--epochs", family="Training", type=click.IntRange(1, 100_000), metavar="N",
                 help="Passes over the training rows, of each layer.", show_default="as many as show 3,000,000 images, "
                 "10 to 1,000")
-@options.option("--batch-size", family="Training", type=click.IntRange(*RANGES["batch_size"]), metavar="N",
-                help=options.documented("batch_size")[0], show_default="100; k-sparse: 50")
-@options.option("--optimizer", family="Training", type=click.Choice(CHOICES["optimizer"]),
-                help=options.documented("optimizer")[0], show_default="adam; k-sparse: sgd")
+@options.setting("batch_size", family="Training", usual="100; k-sparse: 50")
+@options.setting("optimizer", family="Training", usual="adam; k-sparse: sgd")
 @options.option("--learning-rate", family="Training", type=click.FloatRange(1e-8, 100), metavar="X",
                 help="Peak learning rate.", show_default="0.001; sgd: 0.005; k-sparse: by the variance of the images")
 @options.setting("momentum", family="Training")

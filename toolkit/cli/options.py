@@ -136,8 +136,11 @@ def documented(name: str) -> tuple[str, str]:
     return re.sub(r'``"(.*?)"``', r"\1", text).replace("``", "`"), none.rstrip(".")
 
 
-def setting(name: str, *, family: str) -> Decorator:
-    """The option of an attribute of ``Settings``."""
+def setting(name: str, *, family: str, usual: str | None = None) -> Decorator:
+    """The option of an attribute of ``Settings``; where its default is not always the same, ``usual`` says it in words.
+
+    Then the command fills in what was left out, None.
+    """
     flag, field = f"--{name.replace('_', '-')}", FIELDS[name]
     text, none = documented(name)
     attributes: dict[str, Any] = {"family": family, "help": text, "default": field.default}
@@ -154,6 +157,8 @@ def setting(name: str, *, family: str) -> Decorator:
         attributes["metavar"] = "N" if whole else "X"
     elif isinstance(field.default, bool):
         flag = f"{flag}/--no-{flag[2:]}"
+    if usual is not None:
+        attributes |= {"default": None, "show_default": usual}
     return option(flag, name, **attributes)
 
 
