@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from toolkit.evaluation.baselines.folds import folds, sample
+from toolkit.evaluation.baselines.folds import folds, of_a_sample
 from toolkit.evaluation.baselines.temperatures import temperature
 
 MAX_ROWS_TO_CHOOSE = 5000
@@ -101,9 +101,7 @@ def on_a_sample(labels: np.ndarray, groups: np.ndarray | None, seed: int, *, siz
     Returns:
         None where fewer than two classes have three rows (or groups).
     """
-    rows = sample(labels, size, seed)
-    numbers = folds(labels[rows], groups=None if groups is None else np.asarray(groups)[rows], num_folds=num_folds,
-                    seed=seed)
+    rows, numbers = of_a_sample(labels, groups, size, num_folds=num_folds, seed=seed)
     note = f"Settings were chosen on a stratified sample of {len(rows):,} of the {len(labels):,} rows."
     return _held_out(labels, rows, numbers, range(num_folds), note)
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from toolkit.evaluation.baselines.folds import folds, sample
+from toolkit.evaluation.baselines.folds import of_a_sample
 from toolkit.evaluation.baselines.linear import NOTHING_TO_FIT, LinearClassifier, checked, constant, spread
 from toolkit.evaluation.baselines.reduction import reduction
 from toolkit.evaluation.baselines.temperatures import temperature
@@ -136,9 +136,7 @@ def _solve(moments: _Moments, shrinkage: float) -> tuple[np.ndarray, np.ndarray]
 
 def _chosen(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, seed: int, moments: _Moments) -> dict:
     """Shrinkage, temperature and how they were chosen."""
-    rows = sample(labels, MAX_ROWS_TO_CHOOSE, seed)
-    numbers = folds(labels[rows], groups=None if groups is None else np.asarray(groups)[rows], num_folds=NUM_FOLDS,
-                    seed=seed)
+    rows, numbers = of_a_sample(labels, groups, MAX_ROWS_TO_CHOOSE, num_folds=NUM_FOLDS, seed=seed)
     if numbers is None:
         return {"shrinkage": 1.0, "shrinkage_rule": "full", "temperature": _guessed_temperature(features, moments),
                 **NOT_CHOSEN, "notes": ["Fewer than two classes have three rows (or groups): the nearest class mean in "

@@ -58,3 +58,11 @@ def sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
         wanted = max(MIN_UNITS, round(size * len(rows) / len(labels)))
         chosen.append(random.permutation(rows)[:wanted])
     return np.sort(np.concatenate(chosen))
+
+
+def of_a_sample(labels: np.ndarray, groups: np.ndarray | None, size: int, *, num_folds: int, seed: int
+                ) -> tuple[np.ndarray, np.ndarray | None]:
+    """The rows of ``sample``, (m,) sorted indices, and their ``folds``, (m,) int or None."""
+    rows = sample(labels, size, seed)
+    own_groups = None if groups is None else np.asarray(groups)[rows]
+    return rows, folds(labels[rows], groups=own_groups, num_folds=num_folds, seed=seed)

@@ -19,7 +19,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from toolkit.evaluation.baselines.folds import folds, sample
+from toolkit.evaluation.baselines.folds import of_a_sample
 from toolkit.evaluation.baselines.linear import (NOTHING_TO_FIT, LinearClassifier, checked, constant, of_two_classes,
                                                 spread)
 from toolkit.evaluation.baselines.reduction import as_they_are, reduction
@@ -109,12 +109,10 @@ class Model:
 
 def _choose(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, seed: int) -> tuple[float, dict]:
     """C and how it was chosen."""
-    rows = sample(labels, MAX_ROWS_TO_CHOOSE, seed)
     columns, numbers_a_row = features.shape[1], features.size / features.shape[0]
-    much = columns > MANY_COLUMNS or len(rows) * numbers_a_row * len(np.unique(labels)) > MUCH
-    grid, num_folds = (COARSE_GRID, FEW_FOLDS) if much else (GRID, NUM_FOLDS)
-    numbers = folds(labels[rows], groups=None if groups is None else np.asarray(groups)[rows], num_folds=num_folds,
-                    seed=seed)
+    work = min(len(labels), MAX_ROWS_TO_CHOOSE) * numbers_a_row * len(np.unique(labels))
+    grid, num_folds = (COARSE_GRID, FEW_FOLDS) if columns > MANY_COLUMNS or work > MUCH else (GRID, NUM_FOLDS)
+    rows, numbers = of_a_sample(labels, groups, MAX_ROWS_TO_CHOOSE, num_folds=num_folds, seed=seed)
     if numbers is None:
         return FIXED_C, {"folds": 0, "rows_to_choose": 0, "cross_validated_log_loss": None,
                          "cross_validated_accuracy": None,
@@ -136,8 +134,7 @@ def _choose(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None,
 def _confirmed(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, seed: int, strength: float
                ) -> float:
     """The best for many rows among the C that a sample of them has chosen and smaller ones."""
-    rows = sample(labels, MAX_ROWS_TO_CONFIRM, seed)
-    numbers = folds(labels[rows], groups=None if groups is None else np.asarray(groups)[rows], num_folds=10, seed=seed)
+    rows, numbers = of_a_sample(labels, groups, MAX_ROWS_TO_CONFIRM, num_folds=10, seed=seed)
     held_out = numbers == numbers.max()  # of few groups, large ones come first
     fitted = np.unique(labels[rows][~held_out])
     if len(fitted) < 2 or not np.isin(labels[rows][held_out], fitted).any():
