@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from toolkit import ToolkitError
 from toolkit.sequences.batches import evenly
-from toolkit.training import accumulation, loop
+from toolkit.training import Settings, accumulation, calibration, loop
 from toolkit.training.plans import Plan
 
 ROWS, WIDTH, CLASSES, BATCH = 48, 6, 3, 8
@@ -103,6 +103,21 @@ def test_where_memory_runs_out_training_goes_on_with_smaller_parts(whole, folder
     assert [row["epoch"] for row in history] == [1, 2]
     said = capsys.readouterr().err
     assert "into 2 parts" in said and "into 4 parts" in said and "into 8" not in said
+
+
+@pytest.mark.parametrize("find", [True, False])
+def test_where_memory_runs_out_while_a_step_is_measured_it_is_measured_in_parts(find, tmp_path):
+    model = classifier()
+    small = keras.Model(model.input, model(Small()(model.input)))
+    small.compile(optimizer=keras.optimizers.SGD(0.1), loss=keras.losses.CategoricalCrossentropy(from_logits=True))
+    before = [weight.numpy() for weight in small.weights]
+    for _ in range(2):  # the second time it is read from the folder
+        plan, _ = calibration.calibrate(
+            small, data, Plan(6, 2, folder=tmp_path), Settings(time_limit=1.0, find_learning_rate=find),
+            end_epoch=lambda: None, num_rows=ROWS)
+        assert plan.parts == 4
+    for got, expected in zip(small.weights, before, strict=True):
+        np.testing.assert_array_equal(got.numpy(), expected)
 
 
 def test_memory_for_not_even_one_row_ends_in_a_sentence(monkeypatch):

@@ -46,35 +46,55 @@ def calibrate(model: keras.Model, batches: Batches, plan: Plan, settings: Settin
         images_a_step: rows that pass in a step; None: one batch.
 
     Returns:
-        The plan and the settings to train with; compile the model again if they changed.
+        The plan and the settings to train with; compile the model again if they changed. Where memory ran out, batches
+        pass in more parts by this plan.
     """
     kept = plan.folder / "calibration.json" if plan.folder else None
-    if kept is None or not kept.is_file():
-        found: dict[str, float] = {}
-        accumulation.divide_steps(model, plan.parts)
-        if settings.find_learning_rate:
-            found["learning_rate"] = find_learning_rate(model, batches)
-            say(f"{plan.title}: the range test suggests learning rate {found['learning_rate']:.2g}")
-        if settings.time_limit is not None:
-            seconds, overhead = seconds_per_step(model, batches)
-            forward = seconds / (3 * (images_a_step or settings.batch_size))  # of one row: a third of its training step
-            between = _seconds_to_end(model, plan, end_epoch) + rows_between * forward
-            found |= _shortened(plan, settings, seconds, 2 * overhead + num_rows * forward, between)
-            say(f"{plan.title}: {settings.time_limit:g} minutes allow {found['epochs']} epochs of "
-                f"{found['steps_per_epoch']} steps, at {seconds:.2f} s a step")
-        if kept is None:
-            return _apply(plan, settings, found)
-        if workers.this().is_chief:
-            plan.folder.mkdir(parents=True, exist_ok=True)
-            with atomic_files.in_place_of(kept) as temporary:
-                temporary.write_text(json.dumps(found))
-        return _apply(plan, settings, found)
-    return _apply(plan, settings, json.loads(kept.read_text()))
+    if kept is not None and kept.is_file():
+        return _apply(plan, settings, json.loads(kept.read_text()))
+    found = _found(model, batches, plan, settings, end_epoch, num_rows=num_rows, rows_between=rows_between,
+                   images_a_step=images_a_step or settings.batch_size)
+    if kept is not None and workers.this().is_chief:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_files.in_place_of(kept) as temporary:
+            temporary.write_text(json.dumps(found))
+    return _apply(plan, settings, found)
+
+
+def _found(model: keras.Model, batches: Batches, plan: Plan, settings: Settings, end_epoch: Callable[[], object],
+           **rows: int) -> dict[str, float]:
+    """What was asked for; where memory runs out, with the batches in as many parts as it takes, which are found too."""
+    import tensorflow as tf
+
+    parts = plan.parts
+    while True:
+        accumulation.divide_steps(model, parts)
+        try:
+            return {"parts": parts, **_measured(model, batches, plan, settings, end_epoch, **rows)}
+        except tf.errors.ResourceExhaustedError as error:
+            parts = accumulation.more_parts(parts, error)
+
+
+def _measured(model: keras.Model, batches: Batches, plan: Plan, settings: Settings, end_epoch: Callable[[], object], *,
+              num_rows: int, rows_between: int, images_a_step: int) -> dict[str, float]:
+    """Learning rate, epochs and steps, as far as they were asked for."""
+    found: dict[str, float] = {}
+    if settings.find_learning_rate:
+        found["learning_rate"] = find_learning_rate(model, batches)
+        say(f"{plan.title}: the range test suggests learning rate {found['learning_rate']:.2g}")
+    if settings.time_limit is not None:
+        seconds, overhead = seconds_per_step(model, batches)
+        forward = seconds / (3 * images_a_step)  # of one row: a third of its training step
+        between = _seconds_to_end(model, plan, end_epoch) + rows_between * forward
+        found |= _shortened(plan, settings, seconds, 2 * overhead + num_rows * forward, between)
+        say(f"{plan.title}: {settings.time_limit:g} minutes allow {found['epochs']} epochs of "
+            f"{found['steps_per_epoch']} steps, at {seconds:.2f} s a step")
+    return found
 
 
 def _apply(plan: Plan, settings: Settings, found: dict[str, float]) -> tuple[Plan, Settings]:
     rate = found.get("learning_rate", settings.learning_rate)
-    length = {name: int(found[name]) for name in ("epochs", "steps_per_epoch") if name in found}
+    length = {name: int(found[name]) for name in ("epochs", "steps_per_epoch", "parts") if name in found}
     return dataclasses.replace(plan, **length), dataclasses.replace(settings, learning_rate=rate)
 
 
@@ -142,10 +162,12 @@ def find_learning_rate(model: keras.Model, batches: Batches, *, lowest: float = 
     model.compile(optimizer=trial, loss=model.loss)
     _build_optimizer(model)
     sweep = keras.callbacks.LambdaCallback(on_train_batch_begin=start, on_train_batch_end=end)
-    model.fit(loop.distributed(model, batches, 0), steps_per_epoch=RANGE_STEPS, epochs=1, verbose=0, callbacks=[sweep],
-              shuffle=False)
-    model.compile(optimizer=optimizer, loss=model.loss)
-    checkpoints.set_weights(model, weights)
+    try:
+        model.fit(loop.distributed(model, batches, 0), steps_per_epoch=RANGE_STEPS, epochs=1, verbose=0,
+                  callbacks=[sweep], shuffle=False)
+    finally:
+        model.compile(optimizer=optimizer, loss=model.loss)
+        checkpoints.set_weights(model, weights)
     smooth = np.convolve(np.pad(losses, 2, mode="edge"), np.ones(5) / 5, mode="valid")
     return float(rates[int(np.nanargmin(smooth))] / 10)
 
@@ -159,6 +181,8 @@ def _try(model: keras.Model, batches: Batches, steps: int, callback: keras.callb
     """Trains ``steps`` steps and puts weights and optimizer back."""
     _build_optimizer(model)
     state = checkpoints.get_state(model)
-    model.fit(loop.distributed(model, batches, 0), steps_per_epoch=steps, epochs=1, verbose=0, callbacks=[callback],
-              shuffle=False)
-    checkpoints.set_state(model, state)
+    try:
+        model.fit(loop.distributed(model, batches, 0), steps_per_epoch=steps, epochs=1, verbose=0,
+                  callbacks=[callback], shuffle=False)
+    finally:
+        checkpoints.set_state(model, state)
