@@ -8,7 +8,8 @@ Images, texts or series whose features point the same way are joined, and Poisso
 classes' shares, become soft labels of the unlabelled rows, and a classifier of all rows predicts new ones: logistic
 regression, or a network with a hidden layer where no line parts the classes. What can be chosen is chosen by
 cross-fitting: labelled rows are hidden in the pool and scored. The control is logistic regression on the labelled rows
-alone; where the hidden rows show no gain over it, the run falls back to it.
+alone, or the network on them alone where that does better on the hidden rows; where these show no gain over it, the run
+falls back to it.
 
 Measured (commands in ``benchmarks/RESULTS.md``): cifar10_small, frozen features, 40 labels, five draws: 55.7 % right,
 labels only 49.3 %; 250 labels: 62.7 and 60.6 %, not distinguishable; a minute. MNIST on variational codes, 50 labels,
@@ -40,8 +41,11 @@ from toolkit.training import Settings, devices, features, run_folders
 from toolkit.training.progress import say
 
 AUTO = "auto"
+NETWORK_ON_LABELS = "network with a hidden layer on labels only"
 SHARES = ("labels", "unknown")
 MANY_LABELS, MANY_ROWS = 1000, 10_000  # above, one fold judges; above, a sample of the pool does for choosing
+
+Classifier = baselines.LinearClassifier | HiddenLayerClassifier
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +54,7 @@ class Spread:
 
     Attributes:
         classifier: of labelled and pseudo-labelled rows.
+        control: name and classifier of what it is held against.
         judgement: whether it is used.
         audited: from ``audit.audit``.
         facts: what was chosen, for the report.
@@ -57,7 +62,8 @@ class Spread:
         used: (p,) bool, which of them are confident enough.
     """
 
-    classifier: baselines.LinearClassifier | HiddenLayerClassifier
+    classifier: Classifier
+    control: tuple[str, Classifier]
     judgement: pools.Judgement
     audited: dict[str, Any]
     facts: dict[str, Any]
@@ -73,7 +79,7 @@ def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.
         table: with labelled training rows.
         pool: of it.
         values: (len(table), F) features of all rows.
-        probe: the control.
+        probe: the control, unless a hidden layer on labels alone is the better one.
         method: as for ``run``.
         neighbours: as for ``run``.
         shares: as for ``run``.
@@ -82,8 +88,9 @@ def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.
     """
     train, num_classes = table.labelled("train"), len(table.class_names)
     labels = table.labels[train]
+    control = (linear_probe.ON_FEATURES, probe)
     if not len(pool.rows):
-        return Spread(probe, pools.UNUSED, pools.unaudited(num_classes), {}, np.zeros((0, num_classes)),
+        return Spread(probe, control, pools.UNUSED, pools.unaudited(num_classes), {}, np.zeros((0, num_classes)),
                       np.zeros(0, bool))
     guessed = probe.probabilities(values[pool.rows]).argmax(axis=1)
     align = shares == "labels" and not class_shares.differ(guessed, class_shares.of_labels(labels, num_classes))
@@ -107,30 +114,39 @@ def spread(table: Table, pool: pools.Pool, values: np.ndarray, probe: baselines.
     found = softmax(spreading.spread(rows, rows.labels, choice.method) / choice.temperature, axis=1)
     fitted = spreading.fit(rows, rows.labels, found, choice, seed=seed)
 
-    judgement = _judged(table, values, folds, hidden, fitted, probe, seed)
+    of_hidden = _by_probe(table, values, folds, seed)
+    if hidden.alone is not None and not pools.judge(hidden.labels, hidden.alone[1], of_hidden, hidden.rows).fall_back:
+        alone, of_hidden = hidden.alone
+        control = (NETWORK_ON_LABELS, spreading.fit(rows, rows.labels, found, alone, seed=seed))
+    judgement = _judged(table, values, hidden, fitted, of_hidden, control[1])
     by = f"cross-fitting on {len(np.unique(hidden.rows)):,} labelled rows" if folds else "nothing: too few labels"
     facts = {"method": choice.method, "neighbours": min(neighbours, rows.weights.shape[0] - 1),
              "class_shares": "those of the labels" if align else "not assumed",
              "temperature": choice.temperature, "threshold": choice.threshold, "spread_to": choice.classifier,
              "penalty": choice.penalty if choice.classifier == "linear" else None, "chosen_by": by}
     pseudo = found[rows.labels < 0]
-    return Spread(fitted, judgement, spreading.audited(rows, choice, hidden, found, table.class_names), facts,
+    return Spread(fitted, control, judgement, spreading.audited(rows, choice, hidden, found, table.class_names), facts,
                   pseudo, pseudo.max(axis=1) >= choice.threshold)
 
 
-def _judged(table: Table, values: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]],
-            hidden: spreading.Hidden, classifier: baselines.LinearClassifier | HiddenLayerClassifier,
-            probe: baselines.LinearClassifier, seed: int) -> pools.Judgement:
-    """Whether the unlabelled rows are used: by hidden rows, what the method said of them beside a control that has seen
-    the same labels, and by validation rows."""
-    train, validation = (table.labelled(split) for split in ("train", "validation"))
+def _by_probe(table: Table, values: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]], seed: int) -> np.ndarray:
+    """What logistic regression on the labelled rows that are kept says of the hidden ones, (h, C)."""
+    train, num_classes = table.labelled("train"), len(table.class_names)
     known, labels, together = values[train], table.labels[train], pools.together(table, train)
-    controls = [baselines.logistic_regression(known[kept], labels[kept], len(table.class_names), groups=together[kept],
-                                              seed=seed).probabilities(known[out]) for kept, out in folds]
+    found = [baselines.logistic_regression(known[kept], labels[kept], num_classes, groups=together[kept],
+                                           seed=seed).probabilities(known[out]) for kept, out in folds]
+    return np.concatenate([*found, np.zeros((0, num_classes))])
+
+
+def _judged(table: Table, values: np.ndarray, hidden: spreading.Hidden, classifier: Classifier,
+            by_control: np.ndarray, control: Classifier) -> pools.Judgement:
+    """Whether the unlabelled rows are used: by hidden rows, what the method said of them beside a control that has seen
+    the same labels (h, C), and by validation rows."""
+    validation = table.labelled("validation")
     rows = np.concatenate([hidden.rows, -1 - np.arange(len(validation))])
     return pools.judge(np.concatenate([hidden.labels, table.labels[validation]]), *(
-        np.concatenate([*parts, one.probabilities(values[validation])])
-        for parts, one in (([hidden.classifier], classifier), (controls, probe))), rows)
+        np.concatenate([of_hidden, one.probabilities(values[validation])])
+        for of_hidden, one in ((hidden.classifier, classifier), (by_control, control))), rows)
 
 
 def run(table: Table, *, output: str | Path, settings: Settings = Settings(), method: str = "poisson",
@@ -178,20 +194,22 @@ def run(table: Table, *, output: str | Path, settings: Settings = Settings(), me
                        classifiers=may_predict if classifier == AUTO else (classifier,), seed=settings.seed)
 
         # Model
-        used = probe if found.judgement.fall_back else found.classifier
+        name, control = found.control
+        used = control if found.judgement.fall_back else found.classifier
         classifiers.save_on_frozen(backbone, used.layers, folder.path / "model.keras", table.class_names)
 
         # Report
         training = {"rows": len(table.labelled("train")), "pool": len(pool.rows), **backbones.facts(backbone),
                     **found.facts, "classifier": used.details}
         probabilities = used.probabilities(values)
-        result = report.build(table, probabilities, recipe="label spreading", training=training,
-                              baselines=controls.probabilities, control=linear_probe.ON_FEATURES, seed=settings.seed)
+        beside = {**controls.probabilities, name: control.probabilities(values[table.labelled("test")])}
+        result = report.build(table, probabilities, recipe="label spreading", training=training, baselines=beside,
+                              control=name, seed=settings.seed)
         result = pools.completed(result, pool, found.audited, found.judgement)
         rounds = (found.used & (not found.judgement.fall_back)).astype(int)
         pools.write(folder.path / "pseudo_labels.csv", table, pool.rows, found.pseudo_labels.argmax(axis=1),
                     found.pseudo_labels.max(axis=1, initial=0), rounds, table.class_names)
-        report.write_control(folder.path, table, controls.probabilities[linear_probe.ON_FEATURES])
+        report.write_control(folder.path, table, beside[name])
         report.write(folder.path, table, probabilities, result, params=folder.params, history=[])
         return result
 

@@ -129,6 +129,26 @@ def test_labels_of_a_class_in_sight_are_spread(table: Table, tmp_path: Path, mon
         assert report["test"]["accuracy"] > 0.95
 
 
+def test_a_hidden_layer_is_held_against_one_on_labels_alone(small_table: Path, tmp_path: Path,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """On rings, no line is a control worth beating."""
+    table = read_table(small_table)
+    classes = np.array([row % 3 for row in table.rows])
+    random = np.random.default_rng(0)
+    angles = random.uniform(0, 2 * np.pi, len(table))
+    values = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (1 + 3 * classes[:, None])
+    values = np.pad(values + 0.1 * random.normal(size=values.shape), ((0, 0), (0, 6))).astype(np.float32)
+    monkeypatch.setattr(features, "extract", lambda backbone, own, rows=None, **_: values if rows is None
+                        else values[rows])
+    made = dataclasses.replace(table, labels=np.where(table.labels < 0, -1, classes)).select(np.arange(len(table)))
+    report = spread_labels.run(made, output=tmp_path / "run", settings=SETTINGS, classifier="mlp")
+    assert report["control"] == spread_labels.NETWORK_ON_LABELS
+    own, linear = (report["baselines"][name]["accuracy"] for name in (report["control"], linear_probe.ON_FEATURES))
+    assert own > 0.9 > 0.7 > linear
+    control = pd.read_csv(tmp_path / "run" / "control.csv", dtype=str)
+    assert (control["label"] == control["prediction"]).mean() == own
+
+
 def test_many_labels_and_many_rows(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spread_labels, "MANY_LABELS", 5)
     monkeypatch.setattr(spread_labels, "MANY_ROWS", 20)

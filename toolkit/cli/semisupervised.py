@@ -125,7 +125,7 @@ spread_labels = _command(
     options.option("--classifier", family="Graph", type=click.Choice(CLASSIFIERS), default=CLASSIFIERS[0],
                    help="What predicts new rows: logistic regression on the spread labels, or a network with a hidden "
                         "layer; auto: chosen by cross-fitting."),
-    control="logistic regression")
+    control="logistic regression, or over the network of --classifier mlp,")
 
 pseudo_label = _command(
     "pseudo-label", "Learn from one's own labels, class by class.",

@@ -99,6 +99,8 @@ class Hidden:
         spread: (h, C) probabilities by the graph.
         classifier: (h, C) probabilities by the classifier.
         distances: (h,) to the nearest labelled row that was kept.
+        alone: where the classifier is a hidden layer: the choice and (h, C) probabilities of one that learns from the
+            labelled rows that were kept, and from no pool.
     """
 
     rows: np.ndarray
@@ -106,6 +108,7 @@ class Hidden:
     spread: np.ndarray
     classifier: np.ndarray
     distances: np.ndarray
+    alone: tuple[Choice, np.ndarray] | None = None
 
 
 def join(features: np.ndarray, labels: np.ndarray, num_classes: int, *, neighbours: int, align: bool,
@@ -221,7 +224,8 @@ def choose(rows: Rows, features: np.ndarray, folds: Sequence[tuple[np.ndarray, n
     _, choice, found = min(tried, key=itemgetter(0))
     by_graph = np.concatenate([part[out] for part, (_, out) in zip(spreads, folds)])
     return choice, Hidden(hidden, answers, by_graph, found,
-                          np.concatenate([distances(rows.units[out], rows.units[kept]) for kept, out in folds]))
+                          np.concatenate([distances(rows.units[out], rows.units[kept]) for kept, out in folds]),
+                          trial(dataclasses.replace(choice, threshold=np.inf))[1:] if choice.classifier == "mlp" else None)
 
 
 def audited(rows: Rows, choice: Choice, hidden: Hidden, spread: np.ndarray, class_names: Sequence[str]
