@@ -11,8 +11,8 @@ set aside.
 
 Cross-fitting would train the network anew for every fold. So validation rows judge, where there are any; else what
 hidden labelled rows said in feature space, where that was asked (``--space both``); else nothing does, and the report
-says so. Validation rows are few here, and what they cannot tell apart, by a standard error or a row, they do not decide:
-of the epochs that look as good as the best one the latest is taken, whose rate has fallen and whose average is longest,
+says so. Validation rows are few here; what they cannot tell apart, by a standard error or a row, they do not decide: of
+the epochs that look as good as the best one the latest is taken, whose rate has fallen and whose average is longest,
 and the pool is used unless the control looks better than that, or better by more than two points.
 """
 

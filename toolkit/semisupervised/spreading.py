@@ -222,10 +222,10 @@ def choose(rows: Rows, features: np.ndarray, folds: Sequence[tuple[np.ndarray, n
         threshold = min(tried, key=itemgetter(0))[1].threshold if tried else THRESHOLDS[0]
         tried.append(trial(Choice(method, degree, threshold, "mlp")))
     _, choice, found = min(tried, key=itemgetter(0))
+    alone = trial(dataclasses.replace(choice, threshold=np.inf))[1:] if choice.classifier == "mlp" else None
     by_graph = np.concatenate([part[out] for part, (_, out) in zip(spreads, folds)])
-    return choice, Hidden(hidden, answers, by_graph, found,
-                          np.concatenate([distances(rows.units[out], rows.units[kept]) for kept, out in folds]),
-                          trial(dataclasses.replace(choice, threshold=np.inf))[1:] if choice.classifier == "mlp" else None)
+    away = np.concatenate([distances(rows.units[out], rows.units[kept]) for kept, out in folds])
+    return choice, Hidden(hidden, answers, by_graph, found, away, alone)
 
 
 def audited(rows: Rows, choice: Choice, hidden: Hidden, spread: np.ndarray, class_names: Sequence[str]

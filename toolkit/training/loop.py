@@ -58,7 +58,7 @@ class Validation:
         return accuracy, -row["validation_log_loss"]
 
     def as_good(self, row: dict[str, Any], others: Sequence[dict[str, Any]]) -> bool:
-        """Whether the rows cannot tell an epoch from the best of others: by a standard error of its accuracy, or one."""
+        """Whether the rows cannot tell an epoch from the best of others: by a standard error of accuracy, or one."""
         if self.monitor != "accuracy":
             return self.rank(row) >= max(map(self.rank, others))
         best, count = max(other["validation_accuracy"] for other in others), len(self.labels)
