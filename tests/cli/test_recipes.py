@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +95,18 @@ def test_options_that_cannot_be_used_leave_nothing_behind(arguments: tuple[str, 
                                                           photos: Path, tmp_path: Path, toolkit: Toolkit) -> None:
     refused(toolkit("fine-tune", photos, "--output", tmp_path / "run", *arguments), *words)
     assert not (tmp_path / "run").exists()
+
+
+def test_ratios_of_the_splits(photos: Path, tmp_path: Path, toolkit: Toolkit) -> None:
+    table, folder = photos.parent / "unsplit.csv", tmp_path / "run"
+    ratios = ("--test-ratio", "0.25", "--validation-ratio", "0.2")
+    table.write_text("path,label\n" + "".join(f"{i}.png,{('dark', 'light')[i % 2]}\n" for i in range(40)))
+    assert toolkit("linear-probe", table, "--output", folder, *TINY, *ratios).exit_code == 0
+    with open(folder / "splits.csv") as file:
+        assert Counter(line["split"] for line in csv.DictReader(file)) == {"train": 22, "validation": 8, "test": 10}
+    assert json.loads((folder / "params.json").read_text())["table"]["validation_ratio"] == 0.2
+    refused(toolkit("linear-probe", table, "--output", tmp_path / "other", *TINY, "--validation-ratio", "0.8"),
+            "ratios are 0.2 and 0.8", "less than 1 together")
 
 
 def test_on_bad_image_fail(photos: Path, tmp_path: Path, toolkit: Toolkit) -> None:

@@ -251,6 +251,9 @@ def test_a_table_without_labels_and_splits_is_split_as_any_other(small_table: Pa
     assert "91 train, 0 validation, 23 test" in found.notes[-1]
     other = choices.with_training_rows(dataclasses.replace(alone, arguments={"split_seed": 1}))
     assert (other.splits != found.splits).any()
+    ratios = {"test_ratio": 0.5, "validation_ratio": 0.1}
+    found = choices.with_training_rows(dataclasses.replace(alone, arguments=ratios))
+    assert [(found.splits == split).sum() for split in ("train", "validation", "test")] == [46, 11, 57]
     table = read_table(small_table)
     assert choices.with_training_rows(table) is table
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.tables import splits
+from toolkit.tables import TableError, splits
 from toolkit.tables.splits import Policy, assign
 
 
@@ -62,6 +62,28 @@ def test_many_small_classes_keep_the_ratio():
     found = split(np.repeat(np.arange(100), 10))
     totals = {name: some.total() for name, some in counts(found).items()}
     assert totals == {"train": 700, "validation": 100, "test": 200}
+
+
+def test_ratios():
+    labels = [0] * 60 + [1] * 40
+    assert Counter(split(labels, test_ratio=0.3, validation_ratio=0.2).splits) == {"train": 50, "validation": 20,
+                                                                                   "test": 30}
+    assert Counter(split(labels, test_ratio=0).splits) == {"train": 100}
+    all_learn = split(labels * 3, validation_ratio=0)
+    assert Counter(all_learn.splits) == {"train": 240, "test": 60}
+    assert all_learn.notes[0].endswith("60 test. There is no validation, whose ratio is 0.")
+    declared = split(labels, ["train"] * 100, validation_ratio=0.05, test_ratio=0.5)
+    assert Counter(declared.splits) == {"train": 95, "validation": 5}
+    assert "no ratio of test rows" in declared.notes[0]
+    named = split(labels, ["train"] * 80 + ["validation"] * 20, validation_ratio=0.5)
+    assert Counter(named.splits) == {"train": 80, "validation": 20} and "no ratio of them" in named.notes[0]
+
+
+@pytest.mark.parametrize("ratios", [{"test_ratio": -0.1}, {"test_ratio": 0.9}, {"validation_ratio": 0.8},
+                                    {"validation_ratio": float("nan")}, {"validation_ratio": 1}])
+def test_ratios_that_leave_nothing_to_learn_from(ratios):
+    with pytest.raises(TableError, match="less than 1 together"):
+        Policy(**ratios)
 
 
 # ---- Declared splits -------------------------------------------------------------------------------------------------

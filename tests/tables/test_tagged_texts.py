@@ -79,6 +79,8 @@ def test_without_splits_they_are_drawn_and_repeated_texts_stay_together(tmp_path
     assert all(len(found) == 1 for found in of_text.values())
     other = tagged_texts.read(write(tmp_path / "t.csv", rows, "tokens,tags"), split_seed=1)
     assert not np.array_equal(other.splits, table.splits)
+    all_learn = tagged_texts.read(write(tmp_path / "t.csv", rows, "tokens,tags"), test_ratio=0.1, validation_ratio=0)
+    assert len(all_learn.in_split("train")) == 270 and len(all_learn.in_split("validation")) == 0
 
 
 def test_for_a_trained_model_tags_may_be_missing(tmp_path: Path) -> None:

@@ -195,17 +195,17 @@ def steepness(images: np.ndarray) -> float:
 def with_training_rows(table: Table) -> Table:
     """The table; one without labels and splits, all of whose rows are read as test rows, split as any other table.
 
-    Rows of one group, or with the same image, stay together. The seed is the table's own, ``split_seed``.
+    Rows of one group, or with the same image, stay together. Seed and ratios are the table's own.
 
     Raises:
         ToolkitError: if the table has labels or splits but no training rows, or fewer than two.
     """
     if not table.names_splits and (table.labels < 0).all():
-        seed = table.arguments.get("split_seed", 0)
+        policy = splits.Policy.of(table.arguments)
         found = splits.assign(np.zeros(len(table), np.int64), None, table.checksums, table.groups, ("",),
-                              splits.Policy(seed=seed)).splits
+                              policy).splits
         counts = ", ".join(f"{(found == split).sum():,} {split}" for split in ("train", "validation", "test"))
-        note = f"The table names neither labels nor splits. Its rows were split by seed {seed}: {counts}."
+        note = f"The table names neither labels nor splits. Its rows were split by seed {policy.seed}: {counts}."
         table = dataclasses.replace(table, splits=found, notes=(*table.notes, note))
     if (count := len(table.in_split("train"))) < 2:
         raise ToolkitError(f"{table.source} has {count} training images, and an autoencoder needs at least 2. Mark the "

@@ -257,6 +257,11 @@ table = together(
     click.argument("table"), reading,
     option("--split-seed", family=_TABLE, type=SEEDS, metavar="N", default=0,
            help="Seeds the split where the table has none."),
+    option("--test-ratio", family=_TABLE, type=click.FloatRange(0, 1, max_open=True), metavar="X", default=0.2,
+           help="Share of the labelled rows that are for test, where the table has no splits."),
+    option("--validation-ratio", family=_TABLE, type=click.FloatRange(0, 1, max_open=True), metavar="X",
+           help="Share of the labelled rows, or, where the table has splits, of those for training, that validate; 0: "
+                "all learn.", show_default="0.1, of 200 training rows or more"),
     option("--labels-per-class", family=_TABLE, type=click.IntRange(1), metavar="N",
            help="Keep so many training labels a class.", show_default="all of them"),
     option("--label-seed", family=_TABLE, type=SEEDS, metavar="N", default=0, help="Seeds which labels are kept."))
@@ -264,8 +269,8 @@ unlabelled = option("--unlabelled", family=_TABLE, multiple=True, type=click.Pat
                     help="More unlabelled training rows of the same kind, whatever their labels: a CSV, a folder of "
                          "images, a .npz or .ts file; may be repeated.", show_default="none")
 TABLE_ARGUMENTS = ("kind", "root", "path_column", "text_column", "values_column", "series_column", "time_column",
-                   "label_column", "split_column", "group_column", "on_bad_image", "split_seed", "labels_per_class",
-                   "label_seed", "unlabelled")
+                   "label_column", "split_column", "group_column", "on_bad_image", "split_seed", "test_ratio",
+                   "validation_ratio", "labels_per_class", "label_seed", "unlabelled")
 
 
 def read_table(source: Any, values: Mapping[str, Any], **more: Any) -> "Table":

@@ -20,11 +20,12 @@ _OF_CLASSES = ("pretrain_epochs", "unfreeze")
 OF_TASKS = ("tokens_column", "tags_column", "value_column", "horizon", "lags", "season")
 _TASK, _TABLE, _RUN = "Task", "Table", "Run"
 _GRAPH = ("network_cell", "network_units", "network_num_layers", "network_heads", "network_dropout")
+_SPLITS = ("split_seed", "test_ratio", "validation_ratio")
 HEARD = {
-    "tag": ("tokens_column", "tags_column", "split_column", "group_column", "split_seed", "monitor", *_GRAPH,
+    "tag": ("tokens_column", "tags_column", "split_column", "group_column", *_SPLITS, "monitor", *_GRAPH,
             "network_embedding", "network_vocabulary_size"),
     "forecast": ("value_column", "series_column", "time_column", "horizon", "lags", "season", *_GRAPH),
-    "language-model": ("text_column", "split_column", "group_column", "split_seed", "on_bad_image", *_GRAPH,
+    "language-model": ("text_column", "split_column", "group_column", *_SPLITS, "on_bad_image", *_GRAPH,
                        "network_embedding", "network_vocabulary_size", "network_tokens", "network_max_length"),
 }
 """Of the options that not every task knows, those that it does."""

@@ -19,7 +19,7 @@ from toolkit.evaluation import groups as groups_
 from toolkit.evaluation.report import files
 from toolkit.semisupervised.audit import audit as audit_
 from toolkit.semisupervised.audit import once_each, swallowing
-from toolkit.tables import Table, entries, splits
+from toolkit.tables import Table, entries, units
 
 FEW = 4  # labels of a class below which folds are repeated
 REPEATS = 3
@@ -105,7 +105,7 @@ def together(table: Table, rows: np.ndarray) -> np.ndarray:
     checksums = table.checksums[rows].astype(object)
     if table.groups is None:
         return checksums
-    return splits.units(table.checksums, table.groups, rows)
+    return units.number(table.checksums, table.groups, rows)
 
 
 def hidden_folds(labels: np.ndarray, num_classes: int, *, groups: np.ndarray | None = None, seed: int = 0,

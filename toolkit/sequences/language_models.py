@@ -102,12 +102,11 @@ def row_bits(model: keras.Model, rows: Sequence[np.ndarray], length: int) -> np.
 # ---- The run ------------------------------------------------------------------------------------------------------
 
 
-def with_splits(table: Table, seed: int) -> Table:
+def with_splits(table: Table) -> Table:
     """The table with rows for training, validation and test, whether or not they have labels.
 
     Args:
-        table: of texts.
-        seed: of the choice.
+        table: of texts; the seed and the ratios of the choice are its own.
 
     Raises:
         ToolkitError: it has no row to learn from.
@@ -116,7 +115,7 @@ def with_splits(table: Table, seed: int) -> Table:
         raise ToolkitError(f"{table.source} has {counted(len(table), 'usable text')} and no training rows among them: "
                            f"mark some as train, or leave out the splits.")
     assigned = splits.assign(np.zeros(len(table), np.int64), table.splits if table.names_splits else None,
-                             table.checksums, table.groups, ("text",), splits.Policy(seed=seed))
+                             table.checksums, table.groups, ("text",), splits.Policy.of(table.arguments))
     notes = [note.replace("labelled ", "") for note in assigned.notes]
     return dataclasses.replace(table, splits=assigned.splits, notes=(*table.notes, *notes),
                                arguments={**table.arguments, "task": "language-model"})

@@ -12,10 +12,11 @@ from toolkit.tables.tagged_texts import TaggedTexts
 from toolkit.tables.time_series import TimeSeries
 
 TASKS = ("tag", "forecast", "language-model")
+_SPLITS = ("split_seed", "test_ratio", "validation_ratio")
 ARGUMENTS = {
-    "tag": ("tokens_column", "tags_column", "split_column", "group_column", "split_seed"),
+    "tag": ("tokens_column", "tags_column", "split_column", "group_column", *_SPLITS),
     "forecast": ("value_column", "series_column", "time_column"),
-    "language-model": ("text_column", "split_column", "group_column", "split_seed", "on_bad_image"),
+    "language-model": ("text_column", "split_column", "group_column", *_SPLITS, "on_bad_image"),
 }
 """What each reader is told besides its source."""
 
@@ -40,4 +41,4 @@ def read(task: str, source: str, values: Mapping[str, Any]) -> TaggedTexts | Tim
     if task == "forecast":
         return time_series.read(source, **own)
     found = read_table(source, kind="text", label_column=None, require_labels=False, **own)
-    return language_models.with_splits(found, own.get("split_seed", 0))
+    return language_models.with_splits(found)

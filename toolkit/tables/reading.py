@@ -22,7 +22,8 @@ from toolkit.tables.table import Table
 
 def read_table(source: sources.Source, *, kind: str | None = None, root: str | os.PathLike[str] | None = None,
                path_column: str = "path", label_column: str | None = "label", split_column: str | None = "split",
-               group_column: str | None = "group", split_seed: int = 0, on_bad_image: str = "reject",
+               group_column: str | None = "group", split_seed: int = 0, test_ratio: float = splits.TEST_RATIO,
+               validation_ratio: float | None = None, on_bad_image: str = "reject",
                class_names: Sequence[str] | None = None, labels_per_class: int | None = None, label_seed: int = 0,
                require_labels: bool = True, unknown_labels: str = "refuse", max_pixels: int = MAX_PIXELS,
                text_column: str = "text", values_column: str = "values", series_column: str = "series",
@@ -42,9 +43,12 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
         label_column: column of the labels, None to leave it alone; a blank cell is unlabelled.
         split_column: column of train, validation (val, valid, dev) or test, None to leave it alone. Without one, 70 %
             of the labelled rows are for training, 10 % for validation and 20 % for test; without validation rows, 10 %
-            of the labelled training rows become some. With fewer than 200 labelled training rows none does.
+            of the labelled training rows become some.
         group_column: column of what must stay in one split (a patient, a film), None to leave it alone.
         split_seed: of such choices.
+        test_ratio: another than 20 % of the labelled rows.
+        validation_ratio: another than 10 % of the labelled rows, or of the labelled training rows; None: 10 %, and none
+            of fewer than 200 labelled training rows.
         on_bad_image: "reject" sets unusable images aside, "fail" refuses the table.
         class_names: those of a trained model, in its order: other labels are refused, and no class needs training rows.
         labels_per_class: keep so many training labels a class and blank the others.
@@ -77,6 +81,7 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
     unlabelled = [unlabelled] if isinstance(unlabelled, (str, os.PathLike)) else list(unlabelled)
     arguments = _arguments(locals())
     _refuse_options(kind, on_bad_image, unknown_labels, labels_per_class, split_seed, label_seed, max_pixels)
+    policy = splits.Policy(require_labels, split_seed, test_ratio, validation_ratio, labels_per_class, label_seed)
     folder = None if root is None else Path(root).expanduser()
     columns = Columns(path_column, label_column, split_column, group_column, text_column, values_column, series_column,
                       time_column)
@@ -89,8 +94,6 @@ def read_table(source: sources.Source, *, kind: str | None = None, root: str | o
     usable = checking.check(entries, may_be_empty=not require_labels, **checks)
     names, lost = labels.class_map(entries, usable.kept, class_names, require_labels)
     notes += [*usable.notes, *lost, *repeats.notes_on_contents(entries, usable.kept, usable.checksums)]
-    policy = splits.Policy(choose=require_labels, seed=split_seed, labels_per_class=labels_per_class,
-                           label_seed=label_seed)
     table = dataclasses.replace(_table(entries, usable, names, policy, notes), arguments=arguments)
     return additions.joined(table, added, **checks) if added else table
 

@@ -7,17 +7,19 @@ are taken in units: rows with the same group or the same image are never parted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from toolkit.tables.errors import counted, listed
+from toolkit.tables import units
+from toolkit.tables.errors import TableError, counted, listed
 from toolkit.tables.labels import tiny_classes
 
 TEST_RATIO, VALIDATION_RATIO = 0.2, 0.1
 FEWEST_FOR_VALIDATION = 200
-"""Labelled training rows below which none becomes validation."""
+"""Labelled training rows below which none becomes validation, unless a ratio is given."""
 _TEST_STREAM, _VALIDATION_STREAM, _LABEL_STREAM = 1, 2, 3  # told apart, so that no choice repeats another's draws
 
 
@@ -28,14 +30,46 @@ class Policy:
     Attributes:
         choose: splits may be; else all rows of a source without splits are test rows.
         seed: of the splits.
+        test_ratio: of the labelled rows, where the source names no splits.
+        validation_ratio: of the labelled rows, or, where the source names splits, of its labelled training rows; None:
+            a tenth, and none of fewer than 200 training rows.
         labels_per_class: training labels to keep, or None for all.
         label_seed: of those.
+
+    Raises:
+        TableError: a ratio below 0, or ratios that leave no rows to train on.
     """
 
     choose: bool = True
     seed: int = 0
+    test_ratio: float = TEST_RATIO
+    validation_ratio: float | None = None
     labels_per_class: int | None = None
     label_seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the ratios."""
+        ratios = (self.test_ratio, VALIDATION_RATIO if self.validation_ratio is None else self.validation_ratio)
+        if not (min(ratios) >= 0 and sum(ratios) < 1):
+            raise TableError(f"The test and validation ratios are {ratios[0]:g} and {ratios[1]:g}. Expected 0 or more, "
+                             f"and less than 1 together.")
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Policy:
+        """The policy of what a table was read with."""
+        names = {"split_seed": "seed", "test_ratio": "test_ratio", "validation_ratio": "validation_ratio"}
+        return cls(**{name: arguments[given] for given, name in names.items() if given in arguments})
+
+    def validation_share(self, *, drawn: bool) -> tuple[float, int]:
+        """The ratio of validation among labelled training rows, and the fewest of them that it is taken from.
+
+        Args:
+            drawn: whether test rows were taken from the same rows before.
+        """
+        ratio, fewest = self.validation_ratio, 1
+        if ratio is None:
+            ratio, fewest = VALIDATION_RATIO, FEWEST_FOR_VALIDATION
+        return (ratio / (1 - self.test_ratio) if drawn else ratio), fewest
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +95,8 @@ def assign(labels: np.ndarray, declared: np.ndarray | None, checksums: Sequence[
     """
     if not policy.choose:
         return Assigned(labels, np.full(len(labels), "test", object) if declared is None else declared, [])
-    splits = choose(labels, checksums, groups, seed=policy.seed) if declared is None else declared
+    drawn = declared is None
+    splits = choose(labels, checksums, groups, ratio=policy.test_ratio, seed=policy.seed) if drawn else declared
     training = labels[(splits == "train") & (labels >= 0)]
     notes = tiny_classes([class_names[label] for label in training])
     if policy.labels_per_class is not None:
@@ -69,48 +104,58 @@ def assign(labels: np.ndarray, declared: np.ndarray | None, checksums: Sequence[
         notes += few
     has_validation = bool((splits == "validation").any())
     if not has_validation:
-        ratio = VALIDATION_RATIO / (1 - TEST_RATIO) if declared is None else VALIDATION_RATIO
-        splits = with_validation(splits, labels, checksums, groups, ratio=ratio, seed=policy.seed)
-    return Assigned(labels, splits, notes + _notes(labels, splits, declared is not None, has_validation, policy.seed))
+        ratio, fewest = policy.validation_share(drawn=drawn)
+        splits = with_validation(splits, labels, checksums, groups, ratio=ratio, fewest=fewest, seed=policy.seed)
+    return Assigned(labels, splits, notes + _notes(labels, splits, drawn, has_validation, policy))
 
 
-def _notes(labels: np.ndarray, splits: np.ndarray, declared: bool, had_validation: bool, seed: int) -> list[str]:
+def _notes(labels: np.ndarray, splits: np.ndarray, drawn: bool, had_validation: bool, policy: Policy) -> list[str]:
     counts = Counter(splits[labels >= 0].tolist())
     train, validation, test = (counts[split] for split in ("train", "validation", "test"))
     few = (f"There is no validation, since {counted(train, 'labelled training row is', 'labelled training rows are')} "
            f"fewer than {FEWEST_FOR_VALIDATION}.")
+    if policy.validation_ratio is not None:
+        few = f"There is no validation, whose ratio is {policy.validation_ratio:g}."
     notes = []
-    if not declared:
-        notes.append(f"The table names no splits. Its labelled rows were split by seed {seed}, class by class: "
+    if had_validation and policy.validation_ratio is not None:
+        notes.append("The table names its validation rows: no ratio of them is taken.")
+    if not drawn and policy.test_ratio != TEST_RATIO:
+        notes.append("The table names its splits: no ratio of test rows is taken.")
+    if drawn:
+        notes.append(f"The table names no splits. Its labelled rows were split by seed {policy.seed}, class by class: "
                      f"{train:,} training, {validation:,} validation, {test:,} test.{'' if validation else ' ' + few}")
     elif not had_validation:
         notes.append(f"The table names no validation rows: {validation:,} of {train + validation:,} labelled training "
-                     f"rows became validation (split seed {seed})." if validation else few)
+                     f"rows became validation (split seed {policy.seed})." if validation else few)
     return notes + ([] if test else ["There is no labelled test row, so nothing will be scored on test rows."])
 
 
-def choose(labels: np.ndarray, checksums: Sequence[str], groups: Sequence[str] | None, *, seed: int) -> np.ndarray:
-    """Chooses the test rows of a table without splits: 20 % of the labelled rows, all others are for training.
+def choose(labels: np.ndarray, checksums: Sequence[str], groups: Sequence[str] | None, *, ratio: float = TEST_RATIO,
+           seed: int) -> np.ndarray:
+    """Chooses the test rows of a table without splits among the labelled rows; all others are for training.
 
-    Each class of three units or more gets a test row, and each class keeps a training row, where groups allow it.
+    Unless the ratio is 0, each class of three units or more gets a test row, and each class keeps a training row, where
+    groups allow it.
 
     Args:
         labels: (n,) class numbers, -1 for unlabelled, in canonical order.
         checksums: n, of the images.
         groups: n, "" for none; or None.
+        ratio: of the labelled rows.
         seed: of the choice.
 
     Returns:
         (n,) object array of "train" and "test".
     """
     rows = np.arange(len(labels))
-    taken = _take(labels, units(checksums, groups, rows), TEST_RATIO, [seed, _TEST_STREAM], every_class=True)
+    together = units.number(checksums, groups, rows)
+    taken = units.take(labels, together, ratio, [seed, _TEST_STREAM], every_class=ratio > 0)
     return np.where(taken, "test", "train").astype(object)
 
 
 def with_validation(splits: np.ndarray, labels: np.ndarray, checksums: Sequence[str], groups: Sequence[str] | None, *,
-                    ratio: float, seed: int) -> np.ndarray:
-    """Makes some labelled training rows validation rows, unless there are fewer than 200.
+                    ratio: float, fewest: int = FEWEST_FOR_VALIDATION, seed: int) -> np.ndarray:
+    """Makes some labelled training rows validation rows.
 
     Unlabelled rows of a group, or of an image, go with its labelled ones.
 
@@ -120,16 +165,17 @@ def with_validation(splits: np.ndarray, labels: np.ndarray, checksums: Sequence[
         checksums: n, of the images.
         groups: n, "" for none; or None.
         ratio: of the labelled training rows.
+        fewest: of them; where there are fewer, none is taken.
         seed: of the choice.
 
     Returns:
         (n,) object array.
     """
     rows = np.flatnonzero(splits == "train")
-    if (labels[rows] >= 0).sum() < FEWEST_FOR_VALIDATION:
+    if (labels[rows] >= 0).sum() < fewest:
         return splits
-    together = units(checksums, groups, rows)
-    taken = _take(labels[rows], together, ratio, [seed, _VALIDATION_STREAM], every_class=False)
+    together = units.number(checksums, groups, rows)
+    taken = units.take(labels[rows], together, ratio, [seed, _VALIDATION_STREAM], every_class=False)
     splits = splits.copy()
     splits[rows[taken]] = "validation"
     return splits
@@ -164,123 +210,3 @@ def with_few_labels(labels: np.ndarray, splits: np.ndarray, count: int, class_na
     if scarce:
         note += f" {counted(len(scarce), 'class has', 'classes have')} fewer: {listed(scarce)}."
     return kept, [note]
-
-
-def units(checksums: Sequence[str], groups: Sequence[str] | None, rows: np.ndarray) -> np.ndarray:
-    """Numbers the rows that copies or groups connect.
-
-    Args:
-        checksums: n, of the images.
-        groups: n, "" for none; or None.
-        rows: (k,) positions.
-
-    Returns:
-        (k,) int, from 0 in the order of each unit's first row.
-    """
-    parents = list(range(len(rows)))
-
-    def top(row: int) -> int:
-        while parents[row] != row:
-            parents[row] = row = parents[parents[row]]
-        return row
-
-    first: dict[tuple[str, str], int] = {}
-    for position, row in enumerate(rows.tolist()):
-        keys = [("checksum", checksums[row])] + ([("group", groups[row])] if groups is not None and groups[row] else [])
-        for key in keys:
-            one, other = top(first.setdefault(key, position)), top(position)
-            parents[max(one, other)] = min(one, other)
-    tops = np.array([top(row) for row in parents], np.int64)
-    return np.unique(tops, return_inverse=True)[1]
-
-
-def _take(labels: np.ndarray, units: np.ndarray, ratio: float, seed: list[int], *, every_class: bool) -> np.ndarray:
-    """Marks about ``ratio`` of the labelled rows, class by class, in whole units.
-
-    Args:
-        labels: (n,) class numbers, -1 for unlabelled.
-        units: (n,) number of each row's unit.
-        ratio: of the labelled rows.
-        seed: of the choice.
-        every_class: take a row of each class that has three units or more.
-
-    Returns:
-        (n,) bool.
-    """
-    choice = _Choice(labels, units)
-    strata = choice.strata()
-    targets = {stratum: ratio * sum(choice.sizes[unit] for unit in members) for stratum, members in strata.items()}
-    orders = {stratum: np.random.default_rng([*seed, stratum]).permutation(members).tolist()
-              for stratum, members in strata.items()}
-    for stratum, order in orders.items():  # the whole part of each class's share
-        choice.take_up_to(order, int(targets[stratum] + 1e-9))
-    ties = np.random.default_rng(seed).permutation(int(labels.max(initial=0)) + 1)
-    missing = {stratum: targets[stratum] - choice.count(orders[stratum]) for stratum in orders}
-    total = int(ratio * choice.num_labelled + 0.5)
-    for stratum in sorted(orders, key=lambda stratum: (-missing[stratum], ties[stratum])):  # largest remainders next
-        if missing[stratum] > 0:
-            choice.take_one(orders[stratum], total - choice.num_taken)
-    if every_class:
-        for number in range(int(labels.max(initial=-1)) + 1):
-            choice.take_one_of(number)
-    return np.isin(units, np.fromiter(choice.taken, np.int64, len(choice.taken)))
-
-
-class _Choice:
-    """Units taken so far; the last labelled row of a class is never taken."""
-
-    def __init__(self, labels: np.ndarray, units: np.ndarray) -> None:
-        """Counts the labels of every unit that has any."""
-        self.counts: dict[int, Counter[int]] = {}
-        for unit, label in zip(units.tolist(), labels.tolist()):
-            if label >= 0:
-                self.counts.setdefault(unit, Counter())[label] += 1
-        self.sizes = {unit: counts.total() for unit, counts in self.counts.items()}
-        self.left = Counter(labels[labels >= 0].tolist())
-        self.num_labelled, self.num_taken = self.left.total(), 0
-        self.taken: set[int] = set()
-        self.of_class: dict[int, list[int]] = {}
-        for unit, counts in self.counts.items():
-            for label in counts:
-                self.of_class.setdefault(label, []).append(unit)
-
-    def strata(self) -> dict[int, list[int]]:
-        """Units by their most frequent label, classes and units ascending."""
-        strata: dict[int, list[int]] = {}
-        for unit in sorted(self.counts):
-            counts = self.counts[unit]
-            strata.setdefault(min(counts, key=lambda label: (-counts[label], label)), []).append(unit)
-        return dict(sorted(strata.items()))
-
-    def count(self, units: list[int]) -> int:
-        """Labelled rows taken among some units."""
-        return sum(self.sizes[unit] for unit in units if unit in self.taken)
-
-    def take_up_to(self, units: list[int], quota: int) -> None:
-        """Takes units, in their order, while that brings the number of their rows nearer to the quota."""
-        count = 0
-        for unit in units:
-            if count >= quota:
-                return
-            if abs(count + self.sizes[unit] - quota) < abs(count - quota) and self._take(unit):
-                count += self.sizes[unit]
-
-    def take_one(self, units: list[int], wanted: int) -> None:
-        """Takes the first unit left that brings the number of rows nearer to those still wanted."""
-        for unit in units:
-            if unit not in self.taken and abs(self.sizes[unit] - wanted) < abs(wanted) and self._take(unit):
-                return
-
-    def take_one_of(self, label: int) -> None:
-        """Takes the smallest unit with a label that no unit taken has, if three units or more have it."""
-        units = self.of_class.get(label, [])
-        if len(units) >= 3 and self.taken.isdisjoint(units):
-            any(self._take(unit) for unit in sorted(units, key=lambda unit: (self.sizes[unit], unit)))
-
-    def _take(self, unit: int) -> bool:
-        if any(self.left[label] <= count for label, count in self.counts[unit].items()):
-            return False
-        self.left.subtract(self.counts[unit])
-        self.num_taken += self.sizes[unit]
-        self.taken.add(unit)
-        return True

@@ -85,17 +85,19 @@ class TaggedTexts:
 
 
 def read(source: str, *, tokens_column: str = "tokens", tags_column: str = "tags", split_column: str | None = "split",
-         group_column: str | None = "group", split_seed: int = 0, class_names: tuple[str, ...] | None = None
-         ) -> TaggedTexts:
+         group_column: str | None = "group", split_seed: int = 0, test_ratio: float = splits.TEST_RATIO,
+         validation_ratio: float | None = None, class_names: tuple[str, ...] | None = None) -> TaggedTexts:
     """Reads a CSV of tokens and tags.
 
     Args:
         source: path of the file.
         tokens_column: column of the tokens.
         tags_column: column of the tags; a blank cell is unlabelled.
-        split_column: of train, validation or test; where it is missing, 70/10/20 are drawn.
+        split_column: of train, validation or test; where it is missing, they are drawn as by ``read_table``.
         group_column: of what must stay in one split.
         split_seed: of such draws.
+        test_ratio: of them.
+        validation_ratio: of them.
         class_names: the tags of a trained model: others are refused, tags may be missing, and no split is drawn.
 
     Raises:
@@ -103,7 +105,7 @@ def read(source: str, *, tokens_column: str = "tokens", tags_column: str = "tags
     """
     arguments = {"task": "tag", "source": os.path.abspath(source), "tokens_column": tokens_column,
                  "tags_column": tags_column, "split_column": split_column, "group_column": group_column,
-                 "split_seed": split_seed}
+                 "split_seed": split_seed, "test_ratio": test_ratio, "validation_ratio": validation_ratio}
     sheet = sheets.read(source)
     found = _Cells(sheet, tokens_column, tags_column, split_column, group_column, trained=class_names is not None)
     rejected = tuple(RejectedRow(sheet.rows[i], short(" ".join(row[:20])), found.splits[i] if found.splits else "", "",
@@ -117,7 +119,7 @@ def read(source: str, *, tokens_column: str = "tokens", tags_column: str = "tags
     def column(values: list[Any] | None) -> np.ndarray | None:
         return None if values is None else np.array([values[i] for i in kept], object)
 
-    policy = splits.Policy(choose=class_names is None, seed=split_seed)
+    policy = splits.Policy(class_names is None, split_seed, test_ratio, validation_ratio)
     assigned = splits.assign(np.array([-1 if row is None else 0 for row in tags], np.int64), column(found.splits),
                              [_sha256(found.tokens[i]) for i in kept], column(found.groups), ("tagged",), policy)
     notes = [f"{counted(len(rejected), 'row')} of {len(sheet.rows):,} set aside, since they hold no tokens or more "
