@@ -71,7 +71,7 @@ def test_ratios():
     assert Counter(split(labels, test_ratio=0).splits) == {"train": 100}
     all_learn = split(labels * 3, validation_ratio=0)
     assert Counter(all_learn.splits) == {"train": 240, "test": 60}
-    assert all_learn.notes[0].endswith("60 test. There is no validation, whose ratio is 0.")
+    assert all_learn.notes[0].endswith("60 test. There is no validation: its ratio is 0.")
     declared = split(labels, ["train"] * 100, validation_ratio=0.05, test_ratio=0.5)
     assert Counter(declared.splits) == {"train": 95, "validation": 5}
     assert "no ratio of test rows" in declared.notes[0]

@@ -115,7 +115,7 @@ def _notes(labels: np.ndarray, splits: np.ndarray, drawn: bool, had_validation: 
     few = (f"There is no validation, since {counted(train, 'labelled training row is', 'labelled training rows are')} "
            f"fewer than {FEWEST_FOR_VALIDATION}.")
     if policy.validation_ratio is not None:
-        few = f"There is no validation, whose ratio is {policy.validation_ratio:g}."
+        few = f"There is no validation: its ratio is {policy.validation_ratio:g}."
     notes = []
     if had_validation and policy.validation_ratio is not None:
         notes.append("The table names its validation rows: no ratio of them is taken.")
