@@ -66,9 +66,7 @@ def test_choices_and_ranges_are_those_of_settings() -> None:
 
 
 @pytest.mark.parametrize(("name", "text", "none"), [
-    ("batch_size", "Rows a step, over all devices together.",
-     "32, but for convolutions over series a tenth of the labelled training rows, from 4 to 16"),
-    ("momentum", "Of SGD.", ""),
+    ("batch_size", "Rows a step, over all devices together.", ""),
     ("patience", "Stop after so many epochs without improvement on validation.", "never"),
     ("optimizer", "adamw, adam or sgd (Nesterov momentum).", ""),
     ("weights", "imagenet, none (train from scratch) or a file of weights.", "")])

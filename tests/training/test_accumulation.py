@@ -113,7 +113,7 @@ def test_where_memory_runs_out_while_a_step_is_measured_it_is_measured_in_parts(
     before = [weight.numpy() for weight in small.weights]
     for _ in range(2):  # the second time it is read from the folder
         plan, _ = calibration.calibrate(
-            small, data, Plan(6, 2, folder=tmp_path), Settings(time_limit=1.0, find_learning_rate=find, batch_size=16),
+            small, data, Plan(6, 2, folder=tmp_path), Settings(time_limit=1.0, find_learning_rate=find),
             end_epoch=lambda: None, num_rows=ROWS)
         assert plan.parts == 4
     for got, expected in zip(small.weights, before, strict=True):

@@ -38,14 +38,6 @@ def test_the_catalogue_may_know_better_for_a_backbone() -> None:
     assert Settings(backbone="lstm", weights="none", epochs=3).for_rows(1000).epochs == 3
 
 
-@pytest.mark.parametrize("rows, size", [(5, 4), (50, 4), (99, 8), (159, 8), (160, 16), (60_000, 16)])
-def test_convolutions_over_few_series_take_small_batches(rows: int, size: int) -> None:
-    resnet = Settings(backbone="series_resnet", weights="none")
-    assert resnet.for_rows(rows).batch_size == size
-    assert dataclasses.replace(resnet, batch_size=100).for_rows(rows).batch_size == 100
-    assert Settings(backbone="lstm", weights="none").for_rows(rows).batch_size == 32
-
-
 def test_a_network_of_an_autoencoder_is_trained_as_one_from_scratch(tmp_path: Path) -> None:
     options = {"backbone": "mlp", "backbone_options": {"hidden": [8]}}
     for name in ("report.json", "model.keras"):

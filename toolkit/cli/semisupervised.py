@@ -59,8 +59,7 @@ def _unheard(values: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-in_pixels = options.together(options.setting("batch_size", family=_PIXELS, usual="32"),
-                             *(options.setting(name, family=_PIXELS) for name in _OF_PIXELS if name != "batch_size"))
+in_pixels = options.together(*(options.setting(name, family=_PIXELS) for name in _OF_PIXELS))
 
 
 def per_label(default: int | None, told: str | bool = True) -> options.Decorator:

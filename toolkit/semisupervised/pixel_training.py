@@ -18,7 +18,7 @@ from toolkit.semisupervised import (class_shares, pixel_alarms, pixel_controls, 
                                     pixel_views)
 from toolkit.tables import Table
 from toolkit.training import Settings, calibration, checkpoints, devices, loop, plans, run_folders, streams
-from toolkit.training.settings import BATCH_SIZE, RANGES
+from toolkit.training.settings import RANGES
 
 STEPS, STEPS_FROM_SCRATCH, EPOCHS = 1500, 6000, 10
 RATE_FROM_SCRATCH = 0.003  # of networks with BatchNorm and of Adam: three times that of labels alone
@@ -76,9 +76,8 @@ def ready(settings: Settings, num_rows: int, steps: int, build: Callable[[], ker
     unsaid = settings.learning_rate is None and settings.optimizer != "sgd"
     if unsaid and settings.from_scratch and blocks.batch_normalisations(build()):
         settings = dataclasses.replace(settings, learning_rate=RATE_FROM_SCRATCH)
-    settings = dataclasses.replace(settings, batch_size=settings.batch_size or BATCH_SIZE,
-                                   label_smoothing=settings.label_smoothing or 0.0)
-    return averaged(settings.for_rows(num_rows), steps)
+    smoothing = settings.label_smoothing or 0.0
+    return averaged(dataclasses.replace(settings.for_rows(num_rows), label_smoothing=smoothing), steps)
 
 
 def averaged(settings: Settings, steps: int) -> Settings:

@@ -83,7 +83,7 @@ def _train(table: Table, build: Callable[[], keras.Model], settings: Settings, c
         backbone = build()
         model, causal = language_model(backbones.network(backbone))
         texts = rows_of(table, backbones.preprocessing(backbone))
-        settings = dataclasses.replace(settings.for_rows(len(texts)), learning_rate=_LEARNING_RATE, ema=0.0)
+        settings = dataclasses.replace(settings, learning_rate=_LEARNING_RATE, ema=0.0)
         plan = plans.Plan(math.ceil(len(texts) / settings.batch_size), epochs, settings.seed, checkpoints,
                           "pretraining", keep="last", from_start=False, parts=settings.accumulation)
         model.compile(optimizer=optimizers.build(settings, total_steps=plan.total_steps),

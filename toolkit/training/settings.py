@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "rand_augment": (0.0, 1.0), "word_dropout": (0.0, 0.9), "jitter": (0.0, 2.0), "scaling": (0.0, 1.0),
     "window": (0.1, 1.0), "image_size": (8, 4096), "seed": (0, 2**31 - 1),
 }
-BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,7 @@ class Settings:
         seed: seeds the order of rows, augmentation, dropout and new weights.
         epochs: passes over the labelled training rows; None: between 3 and 30, fewer the more rows there are, and from
             scratch or from an autoencoder between 20 and 100.
-        batch_size: rows a step, over all devices together; None: 32, but for convolutions over series a tenth of the
-            labelled training rows, from 4 to 16.
+        batch_size: rows a step, over all devices together.
         optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"`` (Nesterov momentum).
         learning_rate: peak rate of the head; None: for pretrained networks 0.0003, or 0.0001 with fewer than 500
             labelled rows (Adam family), or 0.003 (SGD), ten times as much where only few weights are trained; from
@@ -107,7 +104,7 @@ class Settings:
     batch_norm: str = "auto"
     seed: int = 0
     epochs: int | None = None
-    batch_size: int | None = None
+    batch_size: int = 32
     optimizer: str = "adamw"
     learning_rate: float | None = None
     find_learning_rate: bool = False
@@ -188,7 +185,7 @@ class Settings:
             rate = advised.get("learning_rate", rate)
         rate *= 10 if few_weights else 1
         smoothing = 0.0 if long else 0.1
-        return dataclasses.replace(self, epochs=self.num_epochs(num_rows), batch_size=self._rows_a_step(num_rows),
+        return dataclasses.replace(self, epochs=self.num_epochs(num_rows),
                                    label_smoothing=smoothing if self.label_smoothing is None else self.label_smoothing,
                                    learning_rate=rate if self.learning_rate is None else self.learning_rate)
 
@@ -210,13 +207,6 @@ class Settings:
         usual = (40_000, 20, 100) if self.trains_long else (4_000, 3, 30)
         budget, fewest, most = self._advised().get("epochs", usual)
         return int(min(max(round(budget / max(num_rows, 1)), fewest), most))
-
-    def _rows_a_step(self, num_rows: int) -> int:
-        """As asked, else 32, or a tenth of the rows within the bounds of the catalogue; a power of two, for devices."""
-        if self.batch_size is not None or "batch_size" not in self._advised():
-            return self.batch_size or BATCH_SIZE
-        fewest, most = self._advised()["batch_size"]
-        return min(max(2 ** int(math.log2(max(num_rows / 10, 1))), fewest), most)
 
     def _advised(self) -> dict[str, Any]:
         """What the catalogue advises for the backbone."""
