@@ -106,7 +106,7 @@ def test_ratios_of_the_splits(photos: Path, tmp_path: Path, toolkit: Toolkit) ->
         assert Counter(line["split"] for line in csv.DictReader(file)) == {"train": 22, "validation": 8, "test": 10}
     assert json.loads((folder / "params.json").read_text())["table"]["validation_ratio"] == 0.2
     refused(toolkit("linear-probe", table, "--output", tmp_path / "other", *TINY, "--validation-ratio", "0.8"),
-            "ratios are 0.2 and 0.8", "less than 1 together")
+            "rows are 0.2 and 0.8", "less than 1 together")
 
 
 def test_on_bad_image_fail(photos: Path, tmp_path: Path, toolkit: Toolkit) -> None:

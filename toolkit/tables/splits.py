@@ -37,7 +37,7 @@ class Policy:
         label_seed: of those.
 
     Raises:
-        TableError: a ratio below 0, or ratios that leave no rows to train on.
+        TableError: a ratio outside 0 to 1, or of 1.
     """
 
     choose: bool = True
@@ -49,10 +49,9 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Checks the ratios."""
-        ratios = (self.test_ratio, VALIDATION_RATIO if self.validation_ratio is None else self.validation_ratio)
-        if not (min(ratios) >= 0 and sum(ratios) < 1):
-            raise TableError(f"The test and validation ratios are {ratios[0]:g} and {ratios[1]:g}. Expected 0 or more, "
-                             f"and less than 1 together.")
+        for ratio in (self.test_ratio, self.validation_ratio or 0.0):
+            if not 0 <= ratio < 1:
+                raise TableError(f"A ratio of test or validation rows is {ratio:g}. Expected 0 or more, less than 1.")
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Policy:
@@ -65,10 +64,16 @@ class Policy:
 
         Args:
             drawn: whether test rows were taken from the same rows before.
+
+        Raises:
+            TableError: nothing would be left to train on.
         """
         ratio, fewest = self.validation_ratio, 1
         if ratio is None:
             ratio, fewest = VALIDATION_RATIO, FEWEST_FOR_VALIDATION
+        if drawn and ratio + self.test_ratio >= 1:
+            raise TableError(f"The ratios of test and validation rows are {self.test_ratio:g} and {ratio:g}. Expected "
+                             f"less than 1 together, so that rows to learn from are left.")
         return (ratio / (1 - self.test_ratio) if drawn else ratio), fewest
 
 
