@@ -81,7 +81,8 @@ def test_ratios():
 
 @pytest.mark.parametrize(("ratios", "message"), [
     ({"test_ratio": -0.1}, "is -0.1"), ({"validation_ratio": float("nan")}, "is nan"),
-    ({"validation_ratio": 1}, "is 1"), ({"test_ratio": 0.9}, "0.9 and 0.1"), ({"validation_ratio": 0.8}, "0.2 and 0.8")])
+    ({"validation_ratio": 1}, "is 1"), ({"test_ratio": 0.9}, "0.9 and 0.1"),
+    ({"validation_ratio": 0.8}, "0.2 and 0.8")])
 def test_ratios_that_leave_nothing_to_learn_from(ratios, message):
     with pytest.raises(TableError, match=message):
         split([0] * 60 + [1] * 40, **ratios)
