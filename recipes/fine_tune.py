@@ -142,7 +142,8 @@ def train_member(table: Table, settings: Settings, folder: run_folders.RunFolder
         raise
     plain = in_float32(model, table, settings, name=f"member_{member}")
     if line:
-        share = interpolation.interpolate(plain, start, validation, settings.interpolation)
+        share = interpolation.interpolate(plain, start, validation, settings.interpolation,
+                                          num_rows=len(table.labelled("train")))
         settings = dataclasses.replace(settings, interpolation=share)
     return plain, [{"member": member, **row} for row in history], settings
 

@@ -16,24 +16,26 @@ from toolkit.training.loop import Validation
 
 SHARES = (0.5, 0.75, 1.0, 0.0)
 MIN_VALIDATION = 200  # with fewer rows, a choice between the shares would be a choice of the luckiest
+FEW_ROWS, WHOLE = 2000, 1.0  # below so many training rows the first share is taken then, from there on the end
 
 
 def interpolate(model: keras.Model, start: list[np.ndarray], validation: Validation | None,
-                asked: float | None = None) -> float:
+                asked: float | None = None, *, num_rows: int) -> float:
     """Moves the weights of a model back on the line to ``start``.
 
     Args:
         model: at the end of the line.
         start: its weights at the beginning.
         validation: rows that choose among ``SHARES``, in their order: the first of the best accuracy. With fewer than
-            ``MIN_VALIDATION`` rows the first share is taken.
+            ``MIN_VALIDATION`` rows the number of training rows decides.
         asked: the share to take in any case.
+        num_rows: labelled training rows.
 
     Returns:
         The share a of the end that is kept.
     """
     end = checkpoints.get_weights(model)
-    share = SHARES[0] if asked is None else asked
+    share = (SHARES[0] if num_rows < FEW_ROWS else WHOLE) if asked is None else asked
     if asked is None and validation is not None and len(validation.labels) >= MIN_VALIDATION:
         accuracies = []
         for share in SHARES:

@@ -69,8 +69,8 @@ class Settings:
             separates the training rows leaves a loss of zero and nothing to learn from), 0 from scratch or from an
             autoencoder.
         interpolation: final weights = (1 - interpolation) * start + interpolation * end, where the start is the linear
-            probe (WiSE-FT); None: chosen on validation rows among 0.5, 0.75, 1 and 0, the first of the best, or 0.5
-            with fewer than 200 validation rows, or 1 from an autoencoder.
+            probe (WiSE-FT); None: chosen on validation rows among 0.5, 0.75, 1 and 0, the first of the best; with fewer
+            than 200 validation rows 0.5, but 1 from 2,000 training rows on; 1 from an autoencoder.
         mixup: alpha of the Beta distribution that mixes pairs of images; 0 is off.
         ema: momentum of the moving average of the weights, used for validation and prediction; 0 is off.
         layer_decay: factor of the learning rate from one block to the block before it.
