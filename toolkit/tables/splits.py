@@ -159,7 +159,7 @@ def choose(labels: np.ndarray, checksums: Sequence[str], groups: Sequence[str] |
 
 
 def with_validation(splits: np.ndarray, labels: np.ndarray, checksums: Sequence[str], groups: Sequence[str] | None, *,
-                    ratio: float, fewest: int = FEWEST_FOR_VALIDATION, seed: int) -> np.ndarray:
+                    ratio: float, fewest: int, seed: int) -> np.ndarray:
     """Makes some labelled training rows validation rows.
 
     Unlabelled rows of a group, or of an image, go with its labelled ones.
