@@ -14,7 +14,7 @@ so that on such rows fine-tuning ends no lower than the probe. From scratch, val
 of all weights, low-rank corrections of the kernels, the biases or the normalisations alone may move (``adapters``).
 
 The network of an autoencoder is trained as long as one from scratch, and off the line. Its control is the same network
-without pretraining: drawn anew by the initialisers it was made with, a random head, and all else alike.
+without pretraining: drawn anew by the initialisers that its layers name, a random head, and all else alike.
 
 Measured (commands in ``benchmarks/RESULTS.md``): MNIST with 1,000 labels, five draws: error 5.1 %, the probe 8.7 %,
 63 s. cifar10_small, 4,500 labels at 96 pixels: 18.3 %, the plain method on frozen features that is best on validation

@@ -51,12 +51,12 @@ def test_dead_units_stay_blank(deep: bool, monkeypatch: pytest.MonkeyPatch) -> N
     drawn: list[np.ndarray] = []
     monkeypatch.setattr(drawings.pictures, "unit_tiles", lambda best, *rest, **more: drawn.append(best))
     kernel, bias = RANDOM.normal(size=(16, 5)).astype(np.float32), np.zeros(5, np.float32)
-    layer = networks.TrainedLayer(kernel, bias, "relu", keras.initializers.GlorotUniform(), kernel.T, bias, "linear")
+    layer = networks.TrainedLayer(kernel, bias, "relu", kernel.T, bias, "linear")
     eye = np.eye(5, dtype=np.float32)
-    above = networks.TrainedLayer(eye, bias, "relu", keras.initializers.GlorotUniform(), eye, bias, "linear")
+    above = networks.TrainedLayer(eye, bias, "relu", eye, bias, "linear")
     stack = [layer, above] if deep else [layer]
     network = networks.dense_network(4, 1, stack)
-    trained = training.Trained(network, network, network, [], stack)
+    trained = training.Trained(network, network, network, [], [], stack)
     images = RANDOM.integers(0, 256, (6, 4, 4, 1), np.uint8)
     codes = np.where(np.arange(5) == 2, 0, RANDOM.random((6, 5)))
     drawings._exciting(trained, images, codes, Path("exciting.png"))

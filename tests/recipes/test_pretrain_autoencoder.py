@@ -194,7 +194,7 @@ def test_what_a_method_cannot_train_is_refused(method: str, settings: Settings, 
 
 def test_the_run_knows_its_layers() -> None:
     found = choices.with_layers(choices.DEFAULTS, "denoising").backbone_options
-    assert found == {"hidden": [1000], "initialiser": "glorot", "dropout": 0.0, "activation": "relu"}
+    assert found == {"hidden": [1000], "initialiser": "gaussian", "dropout": 0.0, "activation": "relu"}
     found = choices.with_layers(choices.DEFAULTS, "k-sparse")
     assert found.backbone_options["initialiser"] == "gaussian"
     assert choices.with_layers(found, "k-sparse") == found  # as rerun does
@@ -210,20 +210,20 @@ def test_the_layers_are_those_of_the_method_unless_they_are_given(method: str, h
 
 def test_the_rate_is_one_for_a_loss_summed_over_values() -> None:
     images = np.zeros((40, 4, 4, 3), np.uint8)
-    rates = {name: choices.for_images(dataclasses.replace(choices.DEFAULTS, optimizer=name), images, "plain"
-                                      ).learning_rate for name in ("sgd", "adam", "adamw")}
+    rates = {name: choices.learning_rate(images, name, centred=False) for name in ("sgd", "adam", "adamw")}
     assert rates == {"sgd": 0.005, "adam": 0.001, "adamw": 0.001}
-    given = dataclasses.replace(choices.DEFAULTS, optimizer="sgd", learning_rate=0.3)
-    assert choices.for_images(given, images, "k-sparse").learning_rate == 0.3
+    assert choices.learning_rate(images, "adam", centred=True) == 0.001
 
 
-def test_the_rate_of_k_sparse_codes_falls_with_the_variance_of_the_images() -> None:
-    settings = choices.defaults("k-sparse")
-    assert (settings.optimizer, settings.batch_size) == ("sgd", 50)
+def test_the_rate_for_centred_values_falls_with_their_variance() -> None:
+    for method in ("denoising", "k-sparse"):
+        settings = choices.defaults(method)
+        assert (settings.optimizer, settings.batch_size) == ("sgd", 50) and choices.METHODS[method].centred
     images = np.tile(np.random.default_rng(0).integers(0, 256, (1200, 1, 1, 1), np.uint8), (1, 10, 10, 1))
     dark, wide = images // 2, np.tile(images, (1, 2, 2, 1))
-    found = [choices.for_images(settings, some, "k-sparse").learning_rate for some in (images, dark, wide)]
+    found = [choices.learning_rate(some, "sgd", centred=True) for some in (images, dark, wide)]
     assert found[1] == pytest.approx(4 * found[0], rel=0.03) and found[2] == pytest.approx(found[0] / 4, rel=0.01)
+    assert choices.learning_rate(images / np.float32(255), "sgd", centred=True) == pytest.approx(found[0], rel=0.01)
     assert choices.steepness(images) == pytest.approx(np.linalg.eigvalsh(
         np.cov(images.reshape(1200, -1) / 255, rowvar=False, bias=True))[-1], rel=0.1)
     assert choices.steepness(np.full((3, 4, 4, 1), 200, np.uint8)) == 1
@@ -231,8 +231,7 @@ def test_the_rate_of_k_sparse_codes_falls_with_the_variance_of_the_images() -> N
 
 def test_epochs_follow_from_the_number_of_images() -> None:
     def epochs(count: int, **given: int) -> int:
-        settings = dataclasses.replace(choices.DEFAULTS, **given)
-        return choices.for_images(settings, np.zeros((count, 1, 1, 1), np.uint8), "plain").epochs
+        return choices.with_epochs(dataclasses.replace(choices.DEFAULTS, **given), count).epochs
 
     assert [epochs(count) for count in (100, 60_000, 10**6)] == [1000, 50, 10] and epochs(100, epochs=3) == 3
 
@@ -284,8 +283,9 @@ def test_the_command_offers_what_the_recipe_knows() -> None:
     assert commands.CORRUPTIONS == tuple(corruptions.CORRUPTIONS) and commands.METRICS == similar.METRICS
     assert commands.DEFAULTS == {name: getattr(choices.DEFAULTS, name) for name in commands.DEFAULTS}
     for method in choices.METHODS:
-        usual = commands.OF_K_SPARSE if method == "k-sparse" else commands.USUAL
+        usual = commands.BY_SGD if method in commands.OF_SGD else commands.USUAL
         assert usual == {name: getattr(choices.defaults(method), name) for name in usual}
+        assert commands.USUAL == {name: getattr(choices.defaults(method, dense=False), name) for name in usual}
     defaults = {option.name: option.default for option in commands.pretrain_autoencoder.params}
     for name in ("method", "tied", "corruption", "sparsity_target", "kept", "kept_factor", "patch_size", "jointly"):
         assert defaults[name] == recipe.run.__kwdefaults__[name]

@@ -111,5 +111,14 @@ def centre(values: np.ndarray) -> np.ndarray:
     return (values.mean(axis=0, dtype=np.float64) / (255 if values.dtype == np.uint8 else 1)).astype(np.float32)
 
 
+def centred(draw: Draw, centre: np.ndarray) -> Draw:
+    """As ``draw``, the input less the mean row (d,); what is to be reconstructed stays."""
+    def drawn(rows: tf.Tensor, seed: tf.Tensor, step: tf.Tensor) -> Batch:
+        batch = draw(rows, seed, step)
+        return {**batch, "input": batch["input"] - centre}
+
+    return drawn
+
+
 def _seed(seed: int, number: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.constant(seed, tf.int64), number])

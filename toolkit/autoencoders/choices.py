@@ -16,8 +16,8 @@ from toolkit.training import Settings
 
 IMAGES_SEEN, FEWEST_EPOCHS, MOST_EPOCHS = 3_000_000, 10, 1000  # which decide the epochs, unless they are given
 RATES = {"sgd": 0.005}  # the loss of an image is a sum over its values; else RATE
-RATE, K_SPARSE_RATE = 0.001, 0.13  # the latter of SGD, times the ``steepness`` of the images
-IMAGES_TO_MEASURE = 500
+RATE, STEEP_RATE = 0.001, 0.13  # the latter of SGD on centred values, times their ``steepness``
+ROWS_TO_MEASURE = 500
 DEFAULTS = Settings(backbone="mlp", weights="none", batch_size=100, optimizer="adam", ema=0.0)
 RECTIFIED = ("relu", "elu", "leaky_relu", "sigmoid", "tanh")
 RANGES = {"corruption_level": (0, 1), "penalty_weight": (0, 1e6), "sparsity_target": (1e-6, 1 - 1e-6),
@@ -39,9 +39,10 @@ class Method:
         level: of the corruption, or the share that is hidden.
         jointly: how the layers of a stack must be trained: at once (True) or one after the other (False); None: either.
         any_backbone: whether it is defined for other networks than fully connected layers.
-        optimizer: of the training.
-        batch_size: images a step.
+        optimizer: of the training of fully connected layers; backbones are trained as most methods are.
+        batch_size: images a step, likewise.
         initialiser: of the kernels of fully connected layers.
+        centred: whether fully connected layers see their input less its mean.
     """
 
     activations: tuple[str, ...]
@@ -54,6 +55,7 @@ class Method:
     optimizer: str = "adam"
     batch_size: int = 100
     initialiser: str = "glorot"
+    centred: bool = False
 
     @property
     def activation(self) -> str:
@@ -63,10 +65,10 @@ class Method:
 
 METHODS = {
     "plain": Method(RECTIFIED, hidden=(128,)),
-    "denoising": Method(RECTIFIED, level=0.5),
+    "denoising": Method(RECTIFIED, level=0.5, optimizer="sgd", batch_size=50, initialiser="gaussian", centred=True),
     "sparse": Method(("sigmoid",), penalty_weight=10.0, any_backbone=False),  # Ng's 3, whose error pulls less
     "k-sparse": Method((), linear_codes=True, any_backbone=False, optimizer="sgd", batch_size=50,
-                       initialiser="gaussian"),
+                       initialiser="gaussian", centred=True),
     "contractive": Method(("sigmoid", "tanh", "relu"), penalty_weight=0.1, jointly=False, any_backbone=False),
     "variational": Method(RECTIFIED, linear_codes=True, hidden=(400, 20), penalty_weight=1.0, jointly=True),
     "masked": Method(RECTIFIED, level=0.6, jointly=True)}
@@ -125,9 +127,12 @@ def chosen(method: str, *, corruption: str = "masking", corruption_level: float 
 # ---- Layers and training ------------------------------------------------------------------------------------------
 
 
-def defaults(method: str) -> Settings:
-    """The settings of a run for which only the method is chosen; a method that does not exist gets those of most."""
-    usual = METHODS.get(method, Method(()))
+def defaults(method: str, *, dense: bool = True) -> Settings:
+    """The settings of a run for which only the method is chosen, of fully connected layers or of a backbone.
+
+    A method that does not exist gets those of most.
+    """
+    usual = METHODS.get(method, Method(())) if dense else Method(())
     return dataclasses.replace(DEFAULTS, optimizer=usual.optimizer, batch_size=usual.batch_size)
 
 
@@ -165,18 +170,21 @@ def with_layers(settings: Settings, method: str) -> Settings:
         "hidden": list(usual.hidden), "initialiser": usual.initialiser, "dropout": 0.0, **activation, **given})
 
 
-def for_images(settings: Settings, images: np.ndarray, method: str) -> Settings:
-    """With epochs and learning rate filled in, for the (n, S, S, C) uint8 images to train on."""
-    epochs = int(np.clip(round(IMAGES_SEEN / len(images)), FEWEST_EPOCHS, MOST_EPOCHS))
-    rate = RATES.get(settings.optimizer, RATE)
-    if method == "k-sparse" and settings.optimizer == "sgd":
-        rate = float(f"{K_SPARSE_RATE / steepness(images):.3g}")
-    return dataclasses.replace(settings, epochs=settings.epochs or epochs,
-                               learning_rate=settings.learning_rate or rate).for_rows(len(images))
+def with_epochs(settings: Settings, num_rows: int) -> Settings:
+    """With epochs filled in, for the rows to train on."""
+    epochs = int(np.clip(round(IMAGES_SEEN / num_rows), FEWEST_EPOCHS, MOST_EPOCHS))
+    return dataclasses.replace(settings, epochs=settings.epochs or epochs)
 
 
-def steepness(images: np.ndarray) -> float:
-    """Largest eigenvalue of the covariance of images (n, ...) uint8 as values in [0, 1], of at most 500 of them; or 1.
+def learning_rate(values: np.ndarray, optimizer: str, *, centred: bool) -> float:
+    """The usual peak rate for rows (n, ...), uint8 for [0, 1] or float32; ``centred``: the network sees them so."""
+    if centred and optimizer == "sgd":
+        return float(f"{STEEP_RATE / steepness(values):.3g}")
+    return RATES.get(optimizer, RATE)
+
+
+def steepness(values: np.ndarray) -> float:
+    """Largest eigenvalue of the covariance of rows (n, ...), uint8 for [0, 1] or float32, of at most 500; at least 1.
 
     By it the curvature of the squared error grows, and the rate from which on SGD diverges falls.
 
@@ -184,7 +192,8 @@ def steepness(images: np.ndarray) -> float:
         >>> round(steepness(np.array([[[0] * 100], [[255] * 100]], np.uint8)), 3)
         25.0
     """
-    some = images[::-(-len(images) // IMAGES_TO_MEASURE)].reshape(-1, images[0].size) / np.float32(255)
+    scale = np.float32(255 if values.dtype == np.uint8 else 1)
+    some = values[::-(-len(values) // ROWS_TO_MEASURE)].reshape(-1, values[0].size) / scale
     some = some - some.mean(axis=0)
     return max(1.0, float(np.linalg.eigvalsh(some @ some.T / len(some))[-1]))
 

@@ -25,6 +25,7 @@ from toolkit.models.layers import initialiser as new_initialiser
 from toolkit.models.layers import normalise
 
 MAX_CHANNELS = 256  # of a mirrored decoder
+SMALLEST_MEAN = 0.01  # of a pixel, whose logit a decoder begins with
 
 
 # ---- Fully connected ----------------------------------------------------------------------------------------------
@@ -80,12 +81,17 @@ def dense_pair(width: int, hidden: Sequence[int], *, activation: str, tied: bool
     return encoder, keras.Model(codes, x, name="decoder")
 
 
-def uncentre(encoder: keras.Model, decoder: keras.Model, centre: np.ndarray) -> None:
-    """Makes a pair of ``dense_pair`` that was trained on values less their centre (d,) one of the values themselves."""
-    first = next(layer for layer in encoder.layers if layer.weights)
+def begin_at(decoder: keras.Model, centre: np.ndarray, *, logits: bool) -> None:
+    """Sets the last biases of a decoder of ``dense_pair`` to the mean row (d,), or to the logits of its values."""
     last = [layer for layer in decoder.layers if layer.weights][-1]
+    inside = np.clip(centre, SMALLEST_MEAN, 1 - SMALLEST_MEAN)
+    last.bias.assign(np.log(inside / (1 - inside)) if logits else centre)
+
+
+def uncentre(encoder: keras.Model, centre: np.ndarray) -> None:
+    """Makes an encoder of ``dense_pair`` that saw values less their mean (d,) one of the values themselves."""
+    first = next(layer for layer in encoder.layers if layer.weights)
     first.bias.assign(first.bias.numpy() - centre @ first.kernel.numpy())
-    last.bias.assign(last.bias.numpy() + centre)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +102,6 @@ class TrainedLayer:
         kernel: (d, F).
         bias: (F,).
         activation: of the codes.
-        initialiser: that the kernel was drawn by, which a network from scratch is drawn by again.
         back_kernel: (F, d).
         back_bias: (d,).
         back_activation: of the reconstruction.
@@ -107,7 +112,6 @@ class TrainedLayer:
     kernel: np.ndarray
     bias: np.ndarray
     activation: str
-    initialiser: keras.Initializer
     back_kernel: np.ndarray
     back_bias: np.ndarray
     back_activation: str
@@ -137,20 +141,22 @@ def trained_layers(encoder: keras.Model, decoder: keras.Model, *, activation: st
         back_kernel = kernel.T if isinstance(other, Transposed) else other.kernel.numpy()
         last = index == len(forth) - 1
         found.append(TrainedLayer(kernel[:, :width], bias[:width], code_activation if last else activation,
-                                  one.kernel_initializer, back_kernel, other.bias.numpy(),
-                                  activation if index else back_activation, kept if last else 0,
-                                  kept_codes if last else 0))
+                                  back_kernel, other.bias.numpy(), activation if index else back_activation,
+                                  kept if last else 0, kept_codes if last else 0))
     return found
 
 
 def dense_network(size: int, channels: int, stack: Sequence[TrainedLayer]) -> keras.Model:
-    """The layers of a stack as the network of a backbone, (B, S, S, 3) float32 in [0, 255] to codes (B, F)."""
+    """The layers of a stack as the network of a backbone, (B, S, S, 3) float32 in [0, 255] to codes (B, F).
+
+    Its layers name Glorot's initialiser, whatever they began with here: by it the network from scratch is drawn that a
+    pretrained one is compared with, and small weights, which suit reconstructing, would hold that one back.
+    """
     pixels = keras.Input((size, size, 3), name="pixels")
     x = ops.mean(pixels, axis=-1, keepdims=True) if channels == 1 else pixels
     x = layers.Flatten(name="layer1_flatten")(normalise(x, (0.0,), (255.0,)))
     for index, layer in enumerate(stack, start=1):
-        dense = layers.Dense(len(layer.bias), activation=layer.activation, kernel_initializer=layer.initialiser,
-                             name=f"layer{index}_dense")
+        dense = layers.Dense(len(layer.bias), activation=layer.activation, name=f"layer{index}_dense")
         x = dense(x)
         dense.set_weights([layer.kernel, layer.bias])
         x = largest(x, layer.kept_codes)
@@ -262,7 +268,7 @@ def from_raw_images(network: keras.Model, backbone: keras.Model, decoder: keras.
 
 
 def redrawn(network: keras.Model, seed: int) -> keras.Model:
-    """The same network without pretraining: new weights, each drawn by the initialiser it was made with.
+    """The same network without pretraining: new weights, each drawn by the initialiser that its layer names.
 
     Args:
         network: of a run, of stock layers.

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from toolkit.autoencoders import batches, networks, validation
+from toolkit.autoencoders import batches, choices, networks, validation
 from toolkit.models import backbones, synchronisation
 from toolkit.training import Settings, calibration, checkpoints, devices, loop, optimizers, plans
 from toolkit.training.progress import say
@@ -41,8 +41,8 @@ class Objective:
         kept: number of largest codes that are reconstructed from; 0: all.
         kept_codes: likewise, that are features.
         jointly: whether several layers are trained at once, else each on the codes of the one below.
-        centred: whether fully connected layers see values less their mean over the training rows. The mean then
-            becomes part of the biases.
+        centred: whether fully connected layers see their input less the mean of the training rows, which their
+            decoders begin with. The mean then becomes part of the biases.
     """
 
     model: Callable[[keras.Model, keras.Model, str, bool], keras.Model]
@@ -63,14 +63,14 @@ class Objective:
 
 def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings, folder: Path | None, *, title: str,
         activation: str, cross_entropy: bool, shape: tuple[int, ...], held_out: np.ndarray | None = None
-        ) -> tuple[keras.Model, keras.Model, list[dict[str, Any]]]:
+        ) -> tuple[keras.Model, keras.Model, list[dict[str, Any]], float]:
     """Trains one encoder and its decoder.
 
     Args:
         values: (n, d) or (n, S, S, C), uint8 for [0, 1], or float32.
         pair: makes encoder and decoder.
         objective: of the method.
-        settings: epochs, time limit, batch size, optimizer, seed, devices.
+        settings: epochs, time limit, batch size, optimizer, rate, seed, devices; without a rate, the usual one.
         folder: of the checkpoints; None: none are written.
         title: in progress lines.
         activation: of the codes.
@@ -79,12 +79,14 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
         held_out: (m, ...) validation rows, whose loss stands in the history; None: there are none.
 
     Returns:
-        Encoder and decoder, on one device, and the history.
+        Encoder and decoder, on one device, the history, and the peak learning rate.
 
     Raises:
         loop.Interrupted: on Ctrl-C.
         ToolkitError: if the loss is no longer finite.
     """
+    rate = settings.learning_rate or choices.learning_rate(values, settings.optimizer, centred=objective.centred)
+    settings = dataclasses.replace(settings, learning_rate=rate)
     steps = -(-len(values) // settings.batch_size)
     plan = plans.Plan(steps, settings.epochs, settings.seed, folder, title, keep="last", from_start=False)
     with devices.strategy(settings.devices).scope():
@@ -94,12 +96,13 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
         model = objective.model(encoder, decoder, activation, cross_entropy)
 
     centre = batches.centre(values) if objective.centred else None
+    if centre is not None:
+        networks.begin_at(decoder, centre, logits=cross_entropy)
 
     def prepared(plan: plans.Plan) -> tuple[Callable[[int], tf.data.Dataset], loop.Validation | None]:
         draw = objective.draw(decoder.input_shape[1], plan.total_steps, shape, values.dtype == np.uint8)
-        if centre is not None:
-            return _prepared(model, values, held_out, lambda rows, *drawn: draw(rows - centre, *drawn), settings, plan)
-        return _prepared(model, values, held_out, draw, settings, plan)
+        return _prepared(model, values, held_out, draw if centre is None else batches.centred(draw, centre), settings,
+                         plan)
 
     stream, judged = prepared(plan)
     if settings.time_limit is not None:
@@ -115,8 +118,8 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
     for ours, theirs in zip(plain, (encoder, decoder), strict=True):
         checkpoints.set_weights(ours, checkpoints.get_weights(theirs))
     if centre is not None:
-        networks.uncentre(*plain, centre)
-    return *plain, history
+        networks.uncentre(plain[0], centre)
+    return *plain, history, rate
 
 
 def _prepared(model: keras.Model, values: np.ndarray, held_out: np.ndarray | None, draw: batches.Draw,
@@ -131,7 +134,7 @@ def _prepared(model: keras.Model, values: np.ndarray, held_out: np.ndarray | Non
 
 def dense(images: np.ndarray, hidden: list[int], activation: str, objective: Objective, settings: Settings,
           folder: Path | None, *, initialiser: str = "glorot", held_out: np.ndarray | None = None
-          ) -> tuple[list[networks.TrainedLayer], list[dict[str, Any]]]:
+          ) -> tuple[list[networks.TrainedLayer], list[dict[str, Any]], list[float]]:
     """Trains fully connected layers.
 
     Args:
@@ -145,11 +148,12 @@ def dense(images: np.ndarray, hidden: list[int], activation: str, objective: Obj
         held_out: (m, S, S, C) uint8 validation images; None: there are none.
 
     Returns:
-        The layers from the pixels up, and the history. Grey pixels are sigmoid units with cross-entropy, unless the
-        objective says squares; codes are such if they are sigmoid units themselves.
+        The layers from the pixels up, the history, and the peak learning rate of each part. Grey pixels are sigmoid
+        units with cross-entropy, unless the objective says squares; codes are such if they are sigmoid units
+        themselves.
     """
     code_activation = objective.codes(activation)
-    values, stack, history = images.reshape(len(images), -1), [], []
+    values, stack, history, rates = images.reshape(len(images), -1), [], [], []
     below = None if held_out is None else held_out.reshape(len(held_out), values.shape[1])
     parts = [hidden] if objective.jointly else [[units] for units in hidden]
     limit = settings.time_limit and max(settings.time_limit / len(parts), RANGES["time_limit"][0])
@@ -160,9 +164,11 @@ def dense(images: np.ndarray, hidden: list[int], activation: str, objective: Obj
                        code_activation=code_activation, code_width=objective.code_width * part[-1],
                        initialiser=initialiser)
         title = "autoencoder" if part == hidden else f"layer {number} of {len(hidden)}"
-        encoder, decoder, rows = fit(values, pair, objective, dataclasses.replace(settings, time_limit=limit),
-                                     folder and folder / f"layer-{number}", title=title, activation=code_activation,
-                                     cross_entropy=cross_entropy, shape=images.shape[1:], held_out=below)
+        encoder, decoder, rows, rate = fit(values, pair, objective, dataclasses.replace(settings, time_limit=limit),
+                                           folder and folder / f"layer-{number}", title=title,
+                                           activation=code_activation, cross_entropy=cross_entropy,
+                                           shape=images.shape[1:], held_out=below)
+        rates.append(rate)
         stack += networks.trained_layers(
             encoder, decoder, activation=activation, code_activation=code_activation,
             back_activation="sigmoid" if cross_entropy else "linear", kept=objective.kept,
@@ -172,7 +178,7 @@ def dense(images: np.ndarray, hidden: list[int], activation: str, objective: Obj
             codes = networks.dense_codes(stack[-1])
             values = in_parts(codes, values)
             below = None if below is None or not len(below) else in_parts(codes, below)
-    return stack, history
+    return stack, history, rates
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +190,7 @@ class Trained:
         decoder: codes to (B, S, S, 3) float32 in [0, 255].
         before: the network as it was before training.
         history: a dict each epoch.
+        rates: the peak learning rate of each part that was trained for itself.
         stack: fully connected layers from the pixels up; empty for a backbone.
     """
 
@@ -191,6 +198,7 @@ class Trained:
     decoder: keras.Model
     before: keras.Model
     history: list[dict[str, Any]]
+    rates: list[float]
     stack: list[networks.TrainedLayer]
 
 
@@ -213,12 +221,12 @@ def train(images: np.ndarray, backbone: Callable[[], keras.Model], objective: Ob
     if hidden is None:
         return _whole_backbone(images, backbone, objective, settings, folder, held_out)
     size, channels = images.shape[1], images.shape[-1]
-    stack, history = dense(images, hidden, activation, objective, settings, folder, initialiser=initialiser,
-                           held_out=held_out)
+    stack, history, rates = dense(images, hidden, activation, objective, settings, folder, initialiser=initialiser,
+                                  held_out=held_out)
     keras.utils.set_random_seed(settings.seed)
     begun = untrained(images.shape[1] * images.shape[2] * channels, hidden, activation, objective, initialiser)
     return Trained(networks.dense_network(size, channels, stack), networks.dense_decoder(size, channels, stack),
-                   networks.dense_network(size, channels, begun), history, stack)
+                   networks.dense_network(size, channels, begun), history, rates, stack)
 
 
 def untrained(width: int, hidden: list[int], activation: str, objective: Objective, initialiser: str
@@ -244,10 +252,10 @@ def _whole_backbone(images: np.ndarray, backbone: Callable[[], keras.Model], obj
                 networks.mirrored_decoder(made[-1], channels))
 
     cross_entropy = channels == 1 and not objective.squared
-    _, decoder, history = fit(images, pair, objective, settings, folder, title="autoencoder", activation="",
-                              cross_entropy=cross_entropy, shape=images.shape[1:], held_out=held_out)
+    _, decoder, history, rate = fit(images, pair, objective, settings, folder, title="autoencoder", activation="",
+                                    cross_entropy=cross_entropy, shape=images.shape[1:], held_out=held_out)
     decoder = networks.image_decoder(decoder, activation="sigmoid" if cross_entropy else "linear")
-    return Trained(backbones.network(made[-1]), decoder, backbones.network(backbone()), history, [])
+    return Trained(backbones.network(made[-1]), decoder, backbones.network(backbone()), history, [rate], [])
 
 
 def in_parts(compute: Callable[[tf.Tensor], tf.Tensor], values: np.ndarray) -> np.ndarray:
