@@ -21,12 +21,12 @@ masked          h = f(x without patches)    none; E over the hidden patches alon
 
 Fully connected layers (``--backbone mlp``; 1,000 units, plain 128, variational 400 and 20) are trained one after the
 other, each on the codes of the one below [1], or jointly; any other backbone is trained at once with a decoder that
-goes back through the sizes of its maps. Denoising and k-sparse layers begin with small weights and are trained by SGD,
-as in [3]; they see their input less its mean, and the rate is 0.13 by the largest variance of that in any direction.
-Principal components of the same number stand beside the codes, and the same network untrained. Ng's lambda, 3, belongs
-to half the squared error of sigmoid units, whose slopes are at most a quarter of those of the cross-entropy: here it is
-10. The loss on validation rows stands in the history, of a k-sparse autoencoder with the final k; nothing is chosen by
-it.
+goes back through the sizes of its maps. Denoising and k-sparse layers see their input less its mean, and one by one they
+begin with small weights and learn by SGD, as in [3]; the rate is 0.13 by the largest variance of the input in any
+direction. Principal components of the same number stand beside the codes, and the same network untrained. Ng's lambda,
+3, belongs to half the squared error of sigmoid units, whose slopes are at most a quarter of those of the cross-entropy:
+here it is 10. The loss on validation rows stands in the history, of a k-sparse autoencoder with the final k; nothing is
+chosen by it.
 
 Measured (commands in ``benchmarks/RESULTS.md``): MNIST, 1,000 codes, logistic regression on them errs on 1.47 %
 (k-sparse, five seeds; published 1.35), 2.08 % (denoising, five seeds; published 1.95), 7.4 % on pixels; 8 and 6 min on
@@ -192,7 +192,7 @@ def drawn(chosen: Choices, num_codes: int, total_steps: int, shape: tuple[int, .
     return draw
 
 
-def objective(chosen: Choices, dense: bool = True) -> training.Objective:
+def objective(chosen: Choices, *, dense: bool = True) -> training.Objective:
     """What ``training`` needs of the method, for fully connected layers (``dense``) or a backbone."""
     sparse, variational = chosen.method == "k-sparse", chosen.method == "variational"
 
@@ -244,7 +244,8 @@ def run(table: Table, *, output: str | Path, settings: Settings | None = None, m
     options = {"method": method, "tied": tied, "corruption": corruption, "corruption_level": corruption_level,
                "sparsity_target": sparsity_target, "penalty_weight": penalty_weight, "kept": kept,
                "kept_factor": kept_factor, "patch_size": patch_size, "jointly": jointly}
-    chosen, settings = choices.chosen(**options), choices.with_layers(settings or choices.defaults(method), method)
+    chosen, settings = choices.chosen(**options), settings or choices.defaults(method, by_layer=not jointly)
+    settings = choices.with_layers(settings, method, jointly=chosen.jointly)
     with run_folders.begin(output, "pretrain_autoencoder", table, {**settings.describe(), **options}, resume=resume
                            ) as folder:
         if folder.finished:
@@ -261,7 +262,7 @@ def run(table: Table, *, output: str | Path, settings: Settings | None = None, m
         # Model and training
         shown, layers = images[train], settings.backbone_options
         settings, dense = choices.with_epochs(settings, len(train)), choices.is_dense(settings)
-        found = training.train(shown, build, objective(chosen, dense), settings, folder.checkpoints,
+        found = training.train(shown, build, objective(chosen, dense=dense), settings, folder.checkpoints,
                                hidden=layers["hidden"] if dense else None,
                                activation=layers.get("activation", METHODS[method].activation),
                                initialiser=layers.get("initialiser", "glorot"),

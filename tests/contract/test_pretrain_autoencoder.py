@@ -28,7 +28,8 @@ WHOLE = Settings(backbone="small_cnn", weights="none", image_size=16, epochs=2, 
                  backbone_options={"filters": (4, 8), "dropout": 0.2})
 STACK = dataclasses.replace(DENSE, backbone_options={"hidden": [12, 6]})
 RUNS: dict[str, tuple[str, Settings, dict[str, Any]]] = {
-    "denoising": ("denoising", STACK, {}), "k-sparse": ("k-sparse", DENSE, {"kept": 3, "kept_factor": 2.0}),
+    "denoising": ("denoising", dataclasses.replace(STACK, optimizer="sgd"), {}),
+    "k-sparse": ("k-sparse", dataclasses.replace(DENSE, optimizer="sgd"), {"kept": 3, "kept_factor": 2.0}),
     "variational": ("variational", STACK, {}), "masked": ("masked", WHOLE, {})}
 
 
@@ -260,6 +261,20 @@ def test_one_replica_and_two_agree(small_table: Path, tmp_path: Path, case: str)
     for one, two in zip(found["cpu"], found["cpu:2"], strict=True):
         np.testing.assert_allclose(two, one, atol=1e-5)
 
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    ("--hidden 8,4", ("sgd", 50, "gaussian")), ("--hidden 8,4 --jointly", ("adam", 100, "glorot")),
+    ("--backbone small_cnn", ("adam", 100, None)), ("--hidden 8 --optimizer adamw", ("adamw", 50, "gaussian"))])
+def test_what_is_usual_is_meant_for_layers_one_by_one(small_table: Path, tmp_path: Path, asked: str,
+                                                      expected: tuple[str, int, str | None]) -> None:
+    made = CliRunner().invoke(main, ["pretrain-autoencoder", str(small_table), "--image-size", "16", "--epochs", "1",
+                                     *asked.split(), "--output", str(tmp_path / "run")])
+    assert made.exit_code == 0, made.output
+    params = json.loads((tmp_path / "run/params.json").read_text(encoding="utf-8"))["options"]
+    assert (params["optimizer"], params["batch_size"], params["backbone_options"].get("initialiser")) == expected
+    rates = json.loads((tmp_path / "run/report.json").read_text(encoding="utf-8"))["training"]["learning_rates"]
+    assert len(rates) == (2 if asked == "--hidden 8,4" else 1) and (expected[0] == "sgd" or rates == [0.001])
 
 
 def test_pictures_called_alike_are_all_written(table: Table, tmp_path: Path) -> None:

@@ -198,6 +198,8 @@ def test_the_run_knows_its_layers() -> None:
     found = choices.with_layers(choices.DEFAULTS, "k-sparse")
     assert found.backbone_options["initialiser"] == "gaussian"
     assert choices.with_layers(found, "k-sparse") == found  # as rerun does
+    found = choices.with_layers(choices.DEFAULTS, "k-sparse", jointly=True)
+    assert found.backbone_options["initialiser"] == "glorot"
 
 
 @pytest.mark.parametrize(("method", "hidden"), [("plain", [128]), ("variational", [400, 20]), ("sparse", [1000])])
@@ -285,7 +287,7 @@ def test_the_command_offers_what_the_recipe_knows() -> None:
     for method in choices.METHODS:
         usual = commands.BY_SGD if method in commands.OF_SGD else commands.USUAL
         assert usual == {name: getattr(choices.defaults(method), name) for name in usual}
-        assert commands.USUAL == {name: getattr(choices.defaults(method, dense=False), name) for name in usual}
+        assert commands.USUAL == {name: getattr(choices.defaults(method, by_layer=False), name) for name in usual}
     defaults = {option.name: option.default for option in commands.pretrain_autoencoder.params}
     for name in ("method", "tied", "corruption", "sparsity_target", "kept", "kept_factor", "patch_size", "jointly"):
         assert defaults[name] == recipe.run.__kwdefaults__[name]

@@ -39,9 +39,9 @@ class Method:
         level: of the corruption, or the share that is hidden.
         jointly: how the layers of a stack must be trained: at once (True) or one after the other (False); None: either.
         any_backbone: whether it is defined for other networks than fully connected layers.
-        optimizer: of the training of fully connected layers; backbones are trained as most methods are.
+        optimizer: of fully connected layers that are trained one by one; all else is trained as by most methods.
         batch_size: images a step, likewise.
-        initialiser: of the kernels of fully connected layers.
+        initialiser: of the kernels, likewise.
         centred: whether fully connected layers see their input less its mean.
     """
 
@@ -127,12 +127,14 @@ def chosen(method: str, *, corruption: str = "masking", corruption_level: float 
 # ---- Layers and training ------------------------------------------------------------------------------------------
 
 
-def defaults(method: str, *, dense: bool = True) -> Settings:
-    """The settings of a run for which only the method is chosen, of fully connected layers or of a backbone.
+def defaults(method: str, *, by_layer: bool = True) -> Settings:
+    """The settings of a run for which only the method is chosen; a method that does not exist gets those of most.
 
-    A method that does not exist gets those of most.
+    Args:
+        method: one of ``METHODS``.
+        by_layer: whether fully connected layers are trained one by one, else at once, or a backbone.
     """
-    usual = METHODS.get(method, Method(())) if dense else Method(())
+    usual = METHODS.get(method, Method(())) if by_layer else Method(())
     return dataclasses.replace(DEFAULTS, optimizer=usual.optimizer, batch_size=usual.batch_size)
 
 
@@ -141,7 +143,7 @@ def is_dense(settings: Settings) -> bool:
     return settings.backbone == "mlp" and settings.weights == "none"
 
 
-def with_layers(settings: Settings, method: str) -> Settings:
+def with_layers(settings: Settings, method: str, *, jointly: bool = False) -> Settings:
     """With units and activation of fully connected layers filled in, so that the run can say what its network is.
 
     Raises:
@@ -167,7 +169,8 @@ def with_layers(settings: Settings, method: str) -> Settings:
         raise ToolkitError(f"--activation is {given['activation']!r}; a {method} autoencoder takes {known}.")
     activation = {"activation": usual.activation} if usual.activations else {}
     return dataclasses.replace(settings, backbone_options={
-        "hidden": list(usual.hidden), "initialiser": usual.initialiser, "dropout": 0.0, **activation, **given})
+        "hidden": list(usual.hidden), "initialiser": Method(()).initialiser if jointly else usual.initialiser,
+        "dropout": 0.0, **activation, **given})
 
 
 def with_epochs(settings: Settings, num_rows: int) -> Settings:

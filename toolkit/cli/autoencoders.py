@@ -25,7 +25,7 @@ CORRUPTIONS = ("masking", "gaussian", "salt-and-pepper")
 METRICS = ("cosine", "euclidean")
 DEFAULTS = {"backbone": "mlp", "weights": "none", "ema": 0.0}
 USUAL, BY_SGD = {"batch_size": 100, "optimizer": "adam"}, {"batch_size": 50, "optimizer": "sgd"}
-OF_SGD = ("denoising", "k-sparse")  # where layers are fully connected
+OF_SGD = ("denoising", "k-sparse")  # where fully connected layers are trained one by one
 _METHOD, _RUN = "Method", "Run"
 
 
@@ -64,10 +64,10 @@ _METHOD, _RUN = "Method", "Run"
                 help="Passes over the training rows, of each layer.", show_default="as many as show 3,000,000 images, "
                 "10 to 1,000")
 @options.setting("batch_size", family="Training", usual="100; where sgd is the usual optimizer: 50")
-@options.setting("optimizer", family="Training", usual="adam; of fully connected denoising or k-sparse layers: sgd")
+@options.setting("optimizer", family="Training", usual="adam; denoising or k-sparse layers one by one: sgd")
 @options.option("--learning-rate", family="Training", type=click.FloatRange(1e-8, 100), metavar="X",
-                help="Peak learning rate.", show_default="0.001; sgd: 0.005, of fully connected denoising or k-sparse "
-                "layers by the variance of the images")
+                help="Peak learning rate.", show_default="0.001; sgd: 0.005, or of denoising or k-sparse layers, one by "
+                "one, by the variance of what they see")
 @options.setting("momentum", family="Training")
 @options.setting("schedule", family="Training")
 @options.setting("warm_up_ratio", family="Training")
@@ -80,15 +80,16 @@ def pretrain_autoencoder(table: str, output: str, resume: bool, as_json: bool, *
     TABLE is a CSV (path[,label][,split][,group]), a folder of class folders, a .npz file or tfds:NAME. Where it has
     labels, logistic regression on the codes is judged beside the same network untrained, principal components and
     pixels. Fully connected layers, the backbone mlp, have here 1000 units (--hidden), plain ones 128, variational ones
-    400,20, and glorot weights at the beginning, denoising and k-sparse ones gaussian (--initialiser).
+    400,20, and glorot weights at the beginning, denoising and k-sparse ones that are trained one by one gaussian
+    (--initialiser).
     """
     from toolkit.training import run_folders
 
     own = {name: values.pop(name) for name in (
         "method", "tied", "corruption", "corruption_level", "sparsity_target", "penalty_weight", "kept", "kept_factor",
         "patch_size", "jointly")}
-    dense = values["backbone"] == "mlp" and values["weights"] == "none"
-    usual = BY_SGD if dense and own["method"] in OF_SGD else USUAL
+    by_layer = values["backbone"] == "mlp" and values["weights"] == "none" and not own["jointly"]
+    usual = BY_SGD if by_layer and own["method"] in OF_SGD else USUAL
     settings = options.settings({**values, **{name: values[name] or default for name, default in usual.items()}})
     run_folders.check(output, resume=resume)
     quiet_tensorflow.load()
