@@ -21,12 +21,12 @@ masked          h = f(x without patches)    none; E over the hidden patches alon
 
 Fully connected layers (``--backbone mlp``; 1,000 units, plain 128, variational 400 and 20) are trained one after the
 other, each on the codes of the one below [1], or jointly; any other backbone is trained at once with a decoder that
-goes back through the sizes of its maps. Denoising and k-sparse layers see their input less its mean, and one by one they
-begin with small weights and learn by SGD, as in [3]; the rate is 0.13 by the largest variance of the input in any
-direction. Principal components of the same number stand beside the codes, and the same network untrained. Ng's lambda,
-3, belongs to half the squared error of sigmoid units, whose slopes are at most a quarter of those of the cross-entropy:
-here it is 10. The loss on validation rows stands in the history, of a k-sparse autoencoder with the final k; nothing is
-chosen by it.
+goes back through the sizes of its maps. Denoising and k-sparse layers see their input less its mean. One by one, both
+learn as [3] has it for the latter, from small weights by SGD, at the rate 0.13 / v, where v is the largest variance of
+the clean values in any direction, at least 1. Principal components of the same number stand beside the codes, and the
+same network untrained. Ng's lambda, 3, belongs to half the squared error of sigmoid units, whose slopes are at most a
+quarter of those of the cross-entropy: here it is 10. The loss on validation rows stands in the history, of a k-sparse
+autoencoder with the final k; nothing is chosen by it.
 
 Measured (commands in ``benchmarks/RESULTS.md``): MNIST, 1,000 codes, logistic regression on them errs on 1.47 %
 (k-sparse, five seeds; published 1.35), 2.08 % (denoising, five seeds; published 1.95), 7.4 % on pixels; 8 and 6 min on
@@ -192,8 +192,8 @@ def drawn(chosen: Choices, num_codes: int, total_steps: int, shape: tuple[int, .
     return draw
 
 
-def objective(chosen: Choices, *, dense: bool = True) -> training.Objective:
-    """What ``training`` needs of the method, for fully connected layers (``dense``) or a backbone."""
+def objective(chosen: Choices) -> training.Objective:
+    """What ``training`` needs of the method."""
     sparse, variational = chosen.method == "k-sparse", chosen.method == "variational"
 
     def model(encoder: keras.Model, decoder: keras.Model, activation: str, cross_entropy: bool) -> keras.Model:
@@ -202,7 +202,7 @@ def objective(chosen: Choices, *, dense: bool = True) -> training.Objective:
     return training.Objective(
         model, partial(drawn, chosen), linear_codes=METHODS[chosen.method].linear_codes, squared=sparse,
         code_width=2 if variational else 1, tied=chosen.tied and not variational, jointly=chosen.jointly,
-        centred=dense and METHODS[chosen.method].centred, kept=chosen.kept if sparse else 0,
+        centred=METHODS[chosen.method].centred, kept=chosen.kept if sparse else 0,
         kept_codes=round(chosen.kept * chosen.kept_factor) if sparse else 0)
 
 
@@ -261,9 +261,9 @@ def run(table: Table, *, output: str | Path, settings: Settings | None = None, m
 
         # Model and training
         shown, layers = images[train], settings.backbone_options
-        settings, dense = choices.with_epochs(settings, len(train)), choices.is_dense(settings)
-        found = training.train(shown, build, objective(chosen, dense=dense), settings, folder.checkpoints,
-                               hidden=layers["hidden"] if dense else None,
+        settings = choices.with_epochs(settings, len(train))
+        found = training.train(shown, build, objective(chosen), settings, folder.checkpoints,
+                               hidden=layers["hidden"] if choices.is_dense(settings) else None,
                                activation=layers.get("activation", METHODS[method].activation),
                                initialiser=layers.get("initialiser", "glorot"),
                                held_out=images[table.in_split("validation")])

@@ -60,3 +60,19 @@ def test_what_does_not_fit_into_memory_is_refused(small_table: Path) -> None:
         batches.images(read_table(small_table), large, 3)
     with pytest.raises(ToolkitError, match="name fewer"):
         runs.crops(read_table(small_table), dataclasses.replace(large, image_size=2000, resize_size=2000))
+
+
+def test_the_mean_input_is_that_of_what_is_drawn_and_the_target_stays() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (1000, 3), np.uint8)
+
+    def half(target: tf.Tensor, seed: tf.Tensor, step: tf.Tensor) -> batches.Batch:
+        shown = tf.cast(tf.random.stateless_uniform(tf.shape(target), seed) < 0.5, tf.float32)
+        return {"input": target * shown, "target": target}
+
+    mean = batches.mean_input(values, half, seed=1)
+    np.testing.assert_allclose(mean, values.mean(axis=0) / 255 / 2, atol=0.03)
+    np.testing.assert_array_equal(mean, batches.mean_input(values, half, seed=1))
+    rows = batches.scaled(tf.constant(values[:5]))
+    one, centred = (drawn(rows, tf.constant([0, 1]), tf.constant(0)) for drawn in (half, batches.centred(half, mean)))
+    np.testing.assert_allclose(centred["input"], one["input"] - mean)
+    np.testing.assert_array_equal(centred["target"], rows)

@@ -37,10 +37,9 @@ def test_tied_weights_are_the_same_weights() -> None:
     np.testing.assert_allclose(decoder(encoder(values)), values @ kernel.numpy() @ kernel.numpy().T, atol=1e-5)
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_the_centre_of_the_values_becomes_part_of_the_biases(tied: bool) -> None:
-    encoder, decoder = networks.dense_pair(8, [6, 3], activation="tanh", tied=tied)
-    for weight in (*encoder.weights, *decoder.weights):
+def test_the_centre_of_the_values_becomes_part_of_the_first_biases() -> None:
+    encoder, _ = networks.dense_pair(8, [6, 3], activation="tanh", tied=True)
+    for weight in encoder.weights:
         weight.assign(RANDOM.normal(size=weight.shape))
     centre, values = RANDOM.normal(size=8).astype(np.float32), RANDOM.normal(size=(5, 8)).astype(np.float32)
     codes = encoder(values - centre).numpy()

@@ -248,7 +248,7 @@ np.savez(sys.argv[3], losses, *found.network.get_weights(), *found.decoder.get_w
 
 
 @pytest.mark.parametrize("case", [
-    "k-sparse:mlp",
+    "k-sparse:mlp", "denoising:mlp",
     *(pytest.param(case, marks=pytest.mark.slow) for case in ("sparse:mlp", "variational:mlp", "masked:small_cnn"))])
 def test_one_replica_and_two_agree(small_table: Path, tmp_path: Path, case: str) -> None:
     """After five steps of SGD."""
@@ -265,7 +265,8 @@ def test_one_replica_and_two_agree(small_table: Path, tmp_path: Path, case: str)
 
 @pytest.mark.parametrize(("asked", "expected"), [
     ("--hidden 8,4", ("sgd", 50, "gaussian")), ("--hidden 8,4 --jointly", ("adam", 100, "glorot")),
-    ("--backbone small_cnn", ("adam", 100, None)), ("--hidden 8 --optimizer adamw", ("adamw", 50, "gaussian"))])
+    ("--backbone small_cnn", ("adam", 100, None)),
+    ("--backbone MLP --hidden 8 --optimizer adamw", ("adamw", 50, "glorot"))])
 def test_what_is_usual_is_meant_for_layers_one_by_one(small_table: Path, tmp_path: Path, asked: str,
                                                       expected: tuple[str, int, str | None]) -> None:
     made = CliRunner().invoke(main, ["pretrain-autoencoder", str(small_table), "--image-size", "16", "--epochs", "1",

@@ -193,13 +193,30 @@ def test_what_a_method_cannot_train_is_refused(method: str, settings: Settings, 
 
 
 def test_the_run_knows_its_layers() -> None:
-    found = choices.with_layers(choices.DEFAULTS, "denoising").backbone_options
-    assert found == {"hidden": [1000], "initialiser": "gaussian", "dropout": 0.0, "activation": "relu"}
-    found = choices.with_layers(choices.DEFAULTS, "k-sparse")
-    assert found.backbone_options["initialiser"] == "gaussian"
+    found = choices.with_layers(choices.DEFAULTS, "plain").backbone_options
+    assert found == {"hidden": [128], "initialiser": "glorot", "dropout": 0.0, "activation": "relu"}
+    found = choices.with_layers(choices.defaults("k-sparse"), "k-sparse")
     assert choices.with_layers(found, "k-sparse") == found  # as rerun does
-    found = choices.with_layers(choices.DEFAULTS, "k-sparse", jointly=True)
-    assert found.backbone_options["initialiser"] == "glorot"
+
+
+@pytest.mark.parametrize("method", ["denoising", "k-sparse"])
+def test_layers_that_learn_one_by_one_by_sgd_begin_with_small_weights(method: str) -> None:
+    by_sgd = choices.defaults(method)
+    for settings, jointly, expected in ((by_sgd, False, "gaussian"), (by_sgd, True, "glorot"),
+                                        (choices.DEFAULTS, False, "glorot")):
+        assert choices.with_layers(settings, method, jointly=jointly).backbone_options["initialiser"] == expected
+
+
+def test_hiding_half_of_bright_photographs_does_not_send_sgd_astray() -> None:
+    """Less the mean of the clean images, what the network sees would lie far from zero: the weights grew to infinity."""
+    random = np.random.default_rng(0)
+    images = np.clip(random.normal(160, 30, (400, 1, 1, 1)) + random.normal(0, 20, (400, 12, 12, 3)), 0, 255)
+    settings = dataclasses.replace(choices.defaults("denoising"), devices="cpu", epochs=25)
+    own = recipe.objective(chosen("denoising", corruption_level=0.5))
+    _, history, rates = training.dense(images.astype(np.uint8), [200], "relu", own, settings, None,
+                                       initialiser="gaussian")
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"] and rates == [
+        choices.learning_rate(images.astype(np.uint8), "sgd", centred=True)]
 
 
 @pytest.mark.parametrize(("method", "hidden"), [("plain", [128]), ("variational", [400, 20]), ("sparse", [1000])])
@@ -285,7 +302,7 @@ def test_the_command_offers_what_the_recipe_knows() -> None:
     assert commands.CORRUPTIONS == tuple(corruptions.CORRUPTIONS) and commands.METRICS == similar.METRICS
     assert commands.DEFAULTS == {name: getattr(choices.DEFAULTS, name) for name in commands.DEFAULTS}
     for method in choices.METHODS:
-        usual = commands.BY_SGD if method in commands.OF_SGD else commands.USUAL
+        usual = commands.BY_SGD if method in commands.METHODS_BY_SGD else commands.USUAL
         assert usual == {name: getattr(choices.defaults(method), name) for name in usual}
         assert commands.USUAL == {name: getattr(choices.defaults(method, by_layer=False), name) for name in usual}
     defaults = {option.name: option.default for option in commands.pretrain_autoencoder.params}

@@ -14,6 +14,7 @@ from toolkit.tables import Table
 from toolkit.training.progress import Progress
 
 MAX_BYTES = 4 * 2**30
+ROWS_AT_ONCE = 256
 
 Batch = dict[str, tf.Tensor]
 Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Batch]
@@ -106,13 +107,26 @@ def scaled(values: tf.Tensor) -> tf.Tensor:
     return tf.cast(values, tf.float32) / 255 if values.dtype == tf.uint8 else values
 
 
-def centre(values: np.ndarray) -> np.ndarray:
+def mean(values: np.ndarray) -> np.ndarray:
     """Mean row of values (n, d), as ``scaled`` gives them, (d,) float32."""
     return (values.mean(axis=0, dtype=np.float64) / (255 if values.dtype == np.uint8 else 1)).astype(np.float32)
 
 
+def mean_input(values: np.ndarray, draw: Draw, *, seed: int) -> np.ndarray:
+    """Mean row of the input that ``draw`` makes of values (n, d) if each is drawn for once, (d,) float32.
+
+    Where a share of the values is zeroed, that much of their mean is gone. Less the mean of clean rows, the input would
+    lie far from zero, and by SGD the weights would grow beyond all bounds.
+    """
+    total = np.zeros(values.shape[1])
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        rows = scaled(tf.constant(values[start:start + ROWS_AT_ONCE]))
+        total += tf.reduce_sum(draw(rows, _seed(seed, start), tf.constant(0, tf.int64))["input"], axis=0).numpy()
+    return (total / len(values)).astype(np.float32)
+
+
 def centred(draw: Draw, centre: np.ndarray) -> Draw:
-    """As ``draw``, the input less the mean row (d,); what is to be reconstructed stays."""
+    """As ``draw``, the input less a row (d,); what is to be reconstructed stays."""
     def drawn(rows: tf.Tensor, seed: tf.Tensor, step: tf.Tensor) -> Batch:
         batch = draw(rows, seed, step)
         return {**batch, "input": batch["input"] - centre}

@@ -16,7 +16,7 @@ from toolkit.training import Settings
 
 IMAGES_SEEN, FEWEST_EPOCHS, MOST_EPOCHS = 3_000_000, 10, 1000  # which decide the epochs, unless they are given
 RATES = {"sgd": 0.005}  # the loss of an image is a sum over its values; else RATE
-RATE, STEEP_RATE = 0.001, 0.13  # the latter of SGD on centred values, times their ``steepness``
+RATE, RATE_TIMES_STEEPNESS = 0.001, 0.13  # the latter of SGD, for layers one by one that see centred values
 ROWS_TO_MEASURE = 500
 DEFAULTS = Settings(backbone="mlp", weights="none", batch_size=100, optimizer="adam", ema=0.0)
 RECTIFIED = ("relu", "elu", "leaky_relu", "sigmoid", "tanh")
@@ -41,7 +41,7 @@ class Method:
         any_backbone: whether it is defined for other networks than fully connected layers.
         optimizer: of fully connected layers that are trained one by one; all else is trained as by most methods.
         batch_size: images a step, likewise.
-        initialiser: of the kernels, likewise.
+        initialiser: of the kernels, likewise, and where SGD is the optimizer.
         centred: whether fully connected layers see their input less its mean.
     """
 
@@ -63,6 +63,7 @@ class Method:
         return self.activations[0] if self.activations else "linear"
 
 
+MOST = Method(())
 METHODS = {
     "plain": Method(RECTIFIED, hidden=(128,)),
     "denoising": Method(RECTIFIED, level=0.5, optimizer="sgd", batch_size=50, initialiser="gaussian", centred=True),
@@ -134,7 +135,7 @@ def defaults(method: str, *, by_layer: bool = True) -> Settings:
         method: one of ``METHODS``.
         by_layer: whether fully connected layers are trained one by one, else at once, or a backbone.
     """
-    usual = METHODS.get(method, Method(())) if by_layer else Method(())
+    usual = METHODS.get(method, MOST) if by_layer else MOST
     return dataclasses.replace(DEFAULTS, optimizer=usual.optimizer, batch_size=usual.batch_size)
 
 
@@ -168,9 +169,9 @@ def with_layers(settings: Settings, method: str, *, jointly: bool = False) -> Se
         known = f"one of {', '.join(usual.activations)}" if usual.activations else "none, since its units are linear"
         raise ToolkitError(f"--activation is {given['activation']!r}; a {method} autoencoder takes {known}.")
     activation = {"activation": usual.activation} if usual.activations else {}
+    small = usual if settings.optimizer == "sgd" and not jointly else MOST
     return dataclasses.replace(settings, backbone_options={
-        "hidden": list(usual.hidden), "initialiser": Method(()).initialiser if jointly else usual.initialiser,
-        "dropout": 0.0, **activation, **given})
+        "hidden": list(usual.hidden), "initialiser": small.initialiser, "dropout": 0.0, **activation, **given})
 
 
 def with_epochs(settings: Settings, num_rows: int) -> Settings:
@@ -182,7 +183,7 @@ def with_epochs(settings: Settings, num_rows: int) -> Settings:
 def learning_rate(values: np.ndarray, optimizer: str, *, centred: bool) -> float:
     """The usual peak rate for rows (n, ...), uint8 for [0, 1] or float32; ``centred``: the network sees them so."""
     if centred and optimizer == "sgd":
-        return float(f"{STEEP_RATE / steepness(values):.3g}")
+        return float(f"{RATE_TIMES_STEEPNESS / steepness(values):.3g}")
     return RATES.get(optimizer, RATE)
 
 

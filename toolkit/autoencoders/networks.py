@@ -25,7 +25,7 @@ from toolkit.models.layers import initialiser as new_initialiser
 from toolkit.models.layers import normalise
 
 MAX_CHANNELS = 256  # of a mirrored decoder
-SMALLEST_MEAN = 0.01  # of a pixel, whose logit a decoder begins with
+SMALLEST_MEAN = 0.01  # of a value in [0, 1], whose logit a decoder begins with
 
 
 # ---- Fully connected ----------------------------------------------------------------------------------------------

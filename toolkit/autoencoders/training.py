@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from toolkit.autoencoders import batches, choices, networks, validation
 from toolkit.models import backbones, synchronisation
-from toolkit.training import Settings, calibration, checkpoints, devices, loop, optimizers, plans
+from toolkit.training import Settings, calibration, checkpoints, devices, loop, optimizers, plans, workers
 from toolkit.training.progress import say
 from toolkit.training.settings import RANGES
 
@@ -41,8 +41,8 @@ class Objective:
         kept: number of largest codes that are reconstructed from; 0: all.
         kept_codes: likewise, that are features.
         jointly: whether several layers are trained at once, else each on the codes of the one below.
-        centred: whether fully connected layers see their input less the mean of the training rows, which their
-            decoders begin with. The mean then becomes part of the biases.
+        centred: whether fully connected layers see their input, corrupted or not, less its mean, and their decoders
+            begin with the mean of what they reconstruct. In the end the former becomes part of the biases.
     """
 
     model: Callable[[keras.Model, keras.Model, str, bool], keras.Model]
@@ -63,14 +63,14 @@ class Objective:
 
 def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings, folder: Path | None, *, title: str,
         activation: str, cross_entropy: bool, shape: tuple[int, ...], held_out: np.ndarray | None = None
-        ) -> tuple[keras.Model, keras.Model, list[dict[str, Any]], float]:
+        ) -> tuple[keras.Model, keras.Model, list[dict[str, Any]]]:
     """Trains one encoder and its decoder.
 
     Args:
         values: (n, d) or (n, S, S, C), uint8 for [0, 1], or float32.
         pair: makes encoder and decoder.
         objective: of the method.
-        settings: epochs, time limit, batch size, optimizer, rate, seed, devices; without a rate, the usual one.
+        settings: epochs, time limit, batch size, optimizer, rate, seed, devices.
         folder: of the checkpoints; None: none are written.
         title: in progress lines.
         activation: of the codes.
@@ -79,14 +79,12 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
         held_out: (m, ...) validation rows, whose loss stands in the history; None: there are none.
 
     Returns:
-        Encoder and decoder, on one device, the history, and the peak learning rate.
+        Encoder and decoder, on one device, and the history.
 
     Raises:
         loop.Interrupted: on Ctrl-C.
         ToolkitError: if the loss is no longer finite.
     """
-    rate = settings.learning_rate or choices.learning_rate(values, settings.optimizer, centred=objective.centred)
-    settings = dataclasses.replace(settings, learning_rate=rate)
     steps = -(-len(values) // settings.batch_size)
     plan = plans.Plan(steps, settings.epochs, settings.seed, folder, title, keep="last", from_start=False)
     with devices.strategy(settings.devices).scope():
@@ -95,14 +93,16 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
         synchronisation.synchronise(encoder, several=tf.distribute.get_strategy().num_replicas_in_sync > 1)
         model = objective.model(encoder, decoder, activation, cross_entropy)
 
-    centre = batches.centre(values) if objective.centred else None
-    if centre is not None:
-        networks.begin_at(decoder, centre, logits=cross_entropy)
+    def drawn(plan: plans.Plan) -> batches.Draw:
+        return objective.draw(decoder.input_shape[1], plan.total_steps, shape, values.dtype == np.uint8)
 
     def prepared(plan: plans.Plan) -> tuple[Callable[[int], tf.data.Dataset], loop.Validation | None]:
-        draw = objective.draw(decoder.input_shape[1], plan.total_steps, shape, values.dtype == np.uint8)
-        return _prepared(model, values, held_out, draw if centre is None else batches.centred(draw, centre), settings,
-                         plan)
+        draw = batches.centred(drawn(plan), centre) if objective.centred else drawn(plan)
+        return _prepared(model, values, held_out, draw, settings, plan)
+
+    if objective.centred:
+        networks.begin_at(decoder, batches.mean(values), logits=cross_entropy)
+        centre = batches.mean_input(values, drawn(plan), seed=settings.seed)
 
     stream, judged = prepared(plan)
     if settings.time_limit is not None:
@@ -117,9 +117,9 @@ def fit(values: np.ndarray, pair: Pair, objective: Objective, settings: Settings
     plain = pair()
     for ours, theirs in zip(plain, (encoder, decoder), strict=True):
         checkpoints.set_weights(ours, checkpoints.get_weights(theirs))
-    if centre is not None:
+    if objective.centred:
         networks.uncentre(plain[0], centre)
-    return *plain, history, rate
+    return *plain, history
 
 
 def _prepared(model: keras.Model, values: np.ndarray, held_out: np.ndarray | None, draw: batches.Draw,
@@ -164,11 +164,11 @@ def dense(images: np.ndarray, hidden: list[int], activation: str, objective: Obj
                        code_activation=code_activation, code_width=objective.code_width * part[-1],
                        initialiser=initialiser)
         title = "autoencoder" if part == hidden else f"layer {number} of {len(hidden)}"
-        encoder, decoder, rows, rate = fit(values, pair, objective, dataclasses.replace(settings, time_limit=limit),
-                                           folder and folder / f"layer-{number}", title=title,
-                                           activation=code_activation, cross_entropy=cross_entropy,
-                                           shape=images.shape[1:], held_out=below)
-        rates.append(rate)
+        rates.append(_rate(values, settings, centred=objective.centred and not objective.jointly))
+        own = dataclasses.replace(settings, time_limit=limit, learning_rate=rates[-1])
+        encoder, decoder, rows = fit(values, pair, objective, own, folder and folder / f"layer-{number}", title=title,
+                                     activation=code_activation, cross_entropy=cross_entropy, shape=images.shape[1:],
+                                     held_out=below)
         stack += networks.trained_layers(
             encoder, decoder, activation=activation, code_activation=code_activation,
             back_activation="sigmoid" if cross_entropy else "linear", kept=objective.kept,
@@ -181,6 +181,12 @@ def dense(images: np.ndarray, hidden: list[int], activation: str, objective: Obj
     return stack, history, rates
 
 
+def _rate(values: np.ndarray, settings: Settings, *, centred: bool) -> float:
+    """The peak learning rate, as asked or the usual one, the same for all workers."""
+    usual = choices.learning_rate(values, settings.optimizer, centred=centred)
+    return workers.of_chief(settings.learning_rate or usual)
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
     """What training leaves.
@@ -188,7 +194,7 @@ class Trained:
     Attributes:
         network: (B, S, S, 3) float32 in [0, 255] to codes (B, F).
         decoder: codes to (B, S, S, 3) float32 in [0, 255].
-        before: the network as it was before training.
+        before: the same network without training.
         history: a dict each epoch.
         rates: the peak learning rate of each part that was trained for itself.
         stack: fully connected layers from the pixels up; empty for a backbone.
@@ -224,18 +230,17 @@ def train(images: np.ndarray, backbone: Callable[[], keras.Model], objective: Ob
     stack, history, rates = dense(images, hidden, activation, objective, settings, folder, initialiser=initialiser,
                                   held_out=held_out)
     keras.utils.set_random_seed(settings.seed)
-    begun = untrained(images.shape[1] * images.shape[2] * channels, hidden, activation, objective, initialiser)
+    begun = untrained(images.shape[1] * images.shape[2] * channels, hidden, activation, objective)
     return Trained(networks.dense_network(size, channels, stack), networks.dense_decoder(size, channels, stack),
                    networks.dense_network(size, channels, begun), history, rates, stack)
 
 
-def untrained(width: int, hidden: list[int], activation: str, objective: Objective, initialiser: str
-              ) -> list[networks.TrainedLayer]:
-    """Layers as training begins with them, from the values (d,) up."""
+def untrained(width: int, hidden: list[int], activation: str, objective: Objective) -> list[networks.TrainedLayer]:
+    """The same layers without training, drawn by Glorot's initialiser, from the values (d,) up."""
     code_activation, stack = objective.codes(activation), []
     for part in [hidden] if objective.jointly else [[units] for units in hidden]:
         pair = networks.dense_pair(width, part, activation=activation, tied=objective.tied,
-                                   code_activation=code_activation, initialiser=initialiser)
+                                   code_activation=code_activation)
         stack += networks.trained_layers(*pair, activation=activation, code_activation=code_activation,
                                          back_activation="linear", kept_codes=objective.kept_codes)
         width = part[-1]
@@ -252,10 +257,13 @@ def _whole_backbone(images: np.ndarray, backbone: Callable[[], keras.Model], obj
                 networks.mirrored_decoder(made[-1], channels))
 
     cross_entropy = channels == 1 and not objective.squared
-    _, decoder, history, rate = fit(images, pair, objective, settings, folder, title="autoencoder", activation="",
-                                    cross_entropy=cross_entropy, shape=images.shape[1:], held_out=held_out)
+    objective = dataclasses.replace(objective, centred=False)
+    settings = dataclasses.replace(settings, learning_rate=_rate(images, settings, centred=False))
+    _, decoder, history = fit(images, pair, objective, settings, folder, title="autoencoder", activation="",
+                              cross_entropy=cross_entropy, shape=images.shape[1:], held_out=held_out)
     decoder = networks.image_decoder(decoder, activation="sigmoid" if cross_entropy else "linear")
-    return Trained(backbones.network(made[-1]), decoder, backbones.network(backbone()), history, [rate], [])
+    return Trained(backbones.network(made[-1]), decoder, backbones.network(backbone()), history,
+                   [settings.learning_rate], [])
 
 
 def in_parts(compute: Callable[[tf.Tensor], tf.Tensor], values: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ CORRUPTIONS = ("masking", "gaussian", "salt-and-pepper")
 METRICS = ("cosine", "euclidean")
 DEFAULTS = {"backbone": "mlp", "weights": "none", "ema": 0.0}
 USUAL, BY_SGD = {"batch_size": 100, "optimizer": "adam"}, {"batch_size": 50, "optimizer": "sgd"}
-OF_SGD = ("denoising", "k-sparse")  # where fully connected layers are trained one by one
+METHODS_BY_SGD = ("denoising", "k-sparse")  # where fully connected layers are trained one by one
 _METHOD, _RUN = "Method", "Run"
 
 
@@ -66,8 +66,8 @@ _METHOD, _RUN = "Method", "Run"
 @options.setting("batch_size", family="Training", usual="100; where sgd is the usual optimizer: 50")
 @options.setting("optimizer", family="Training", usual="adam; denoising or k-sparse layers one by one: sgd")
 @options.option("--learning-rate", family="Training", type=click.FloatRange(1e-8, 100), metavar="X",
-                help="Peak learning rate.", show_default="0.001; sgd: 0.005, or of denoising or k-sparse layers, one by "
-                "one, by the variance of what they see")
+                help="Peak learning rate.", show_default="0.001; sgd: 0.005, denoising or k-sparse layers one by one: "
+                "by the variance of their values")
 @options.setting("momentum", family="Training")
 @options.setting("schedule", family="Training")
 @options.setting("warm_up_ratio", family="Training")
@@ -80,7 +80,7 @@ def pretrain_autoencoder(table: str, output: str, resume: bool, as_json: bool, *
     TABLE is a CSV (path[,label][,split][,group]), a folder of class folders, a .npz file or tfds:NAME. Where it has
     labels, logistic regression on the codes is judged beside the same network untrained, principal components and
     pixels. Fully connected layers, the backbone mlp, have here 1000 units (--hidden), plain ones 128, variational ones
-    400,20, and glorot weights at the beginning, denoising and k-sparse ones that are trained one by one gaussian
+    400,20. Their weights begin as glorot, those of denoising and k-sparse layers, one by one by SGD, as gaussian
     (--initialiser).
     """
     from toolkit.training import run_folders
@@ -88,9 +88,10 @@ def pretrain_autoencoder(table: str, output: str, resume: bool, as_json: bool, *
     own = {name: values.pop(name) for name in (
         "method", "tied", "corruption", "corruption_level", "sparsity_target", "penalty_weight", "kept", "kept_factor",
         "patch_size", "jointly")}
-    by_layer = values["backbone"] == "mlp" and values["weights"] == "none" and not own["jointly"]
-    usual = BY_SGD if by_layer and own["method"] in OF_SGD else USUAL
-    settings = options.settings({**values, **{name: values[name] or default for name, default in usual.items()}})
+    settings = options.settings({**values, **{name: values[name] or default for name, default in USUAL.items()}})
+    by_layer = settings.backbone == "mlp" and settings.weights == "none" and not own["jointly"]
+    if by_layer and own["method"] in METHODS_BY_SGD:
+        settings = dataclasses.replace(settings, **{name: values[name] or usual for name, usual in BY_SGD.items()})
     run_folders.check(output, resume=resume)
     quiet_tensorflow.load()
     from recipes import pretrain_autoencoder as recipe
