@@ -34,7 +34,7 @@ def test_it_prints_the_report_and_the_errors(run: tuple[Path, Result]) -> None:
     assert result.stdout.startswith("autoencoder pretraining on ") and "Verdict: " in result.stdout
     assert "Reconstruction: mean squared error" in result.stdout and "principal components (" in result.stdout
     options = json.loads((folder / "params.json").read_text())["options"]
-    assert options["method"] == "denoising" and options["corruption"] == "gaussian" and options["batch_size"] == 100
+    assert options["method"] == "denoising" and options["corruption"] == "gaussian" and options["batch_size"] == 50
     assert options["backbone"] == "mlp" and options["backbone_options"]["hidden"] == [8]
 
 
