@@ -122,4 +122,4 @@ def test_kernels_are_drawn_by_the_initialiser_and_a_network_from_scratch_by_glor
                                     back_activation="linear")
     network = networks.dense_network(20, 1, stack)
     fresh = keras.Model.from_config(network.get_config()).layers[-1].kernel.numpy()
-    assert abs(fresh.std() - (2 / (400 + 300))**0.5) < 0.002
+    assert abs(fresh.std() - (2 / (400 + 300))**0.5) < 0.002 and (fresh != stack[0].kernel).any()

@@ -262,7 +262,6 @@ def test_one_replica_and_two_agree(small_table: Path, tmp_path: Path, case: str)
         np.testing.assert_allclose(two, one, atol=1e-5)
 
 
-
 @pytest.mark.parametrize(("asked", "expected"), [
     ("--hidden 8,4", ("sgd", 50, "gaussian")), ("--hidden 8,4 --jointly", ("adam", 100, "glorot")),
     ("--backbone small_cnn", ("adam", 100, None)),

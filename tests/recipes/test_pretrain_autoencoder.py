@@ -193,8 +193,8 @@ def test_what_a_method_cannot_train_is_refused(method: str, settings: Settings, 
 
 
 def test_the_run_knows_its_layers() -> None:
-    found = choices.with_layers(choices.DEFAULTS, "plain").backbone_options
-    assert found == {"hidden": [128], "initialiser": "glorot", "dropout": 0.0, "activation": "relu"}
+    found = choices.with_layers(choices.DEFAULTS, "denoising").backbone_options
+    assert found == {"hidden": [1000], "initialiser": "glorot", "dropout": 0.0, "activation": "relu"}
     found = choices.with_layers(choices.defaults("k-sparse"), "k-sparse")
     assert choices.with_layers(found, "k-sparse") == found  # as rerun does
 
@@ -208,7 +208,7 @@ def test_layers_that_learn_one_by_one_by_sgd_begin_with_small_weights(method: st
 
 
 def test_hiding_half_of_bright_photographs_does_not_send_sgd_astray() -> None:
-    """Less the mean of the clean images, what the network sees would lie far from zero: the weights grew to infinity."""
+    """Less the mean of the clean images, what the network sees would lie far from zero: the weights became infinite."""
     random = np.random.default_rng(0)
     images = np.clip(random.normal(160, 30, (400, 1, 1, 1)) + random.normal(0, 20, (400, 12, 12, 3)), 0, 255)
     settings = dataclasses.replace(choices.defaults("denoising"), devices="cpu", epochs=25)
@@ -232,6 +232,8 @@ def test_the_rate_is_one_for_a_loss_summed_over_values() -> None:
     rates = {name: choices.learning_rate(images, name, centred=False) for name in ("sgd", "adam", "adamw")}
     assert rates == {"sgd": 0.005, "adam": 0.001, "adamw": 0.001}
     assert choices.learning_rate(images, "adam", centred=True) == 0.001
+    given = dataclasses.replace(choices.defaults("k-sparse"), learning_rate=0.3)
+    assert training._rate(images, given, centred=True) == 0.3
 
 
 def test_the_rate_for_centred_values_falls_with_their_variance() -> None:

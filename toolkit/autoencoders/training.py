@@ -22,7 +22,6 @@ from toolkit.training import Settings, calibration, checkpoints, devices, loop, 
 from toolkit.training.progress import say
 from toolkit.training.settings import RANGES
 
-ROWS_AT_ONCE = 256
 Pair = Callable[[], tuple[keras.Model, keras.Model]]
 
 
@@ -183,8 +182,8 @@ def dense(images: np.ndarray, hidden: list[int], activation: str, objective: Obj
 
 def _rate(values: np.ndarray, settings: Settings, *, centred: bool) -> float:
     """The peak learning rate, as asked or the usual one, the same for all workers."""
-    usual = choices.learning_rate(values, settings.optimizer, centred=centred)
-    return workers.of_chief(settings.learning_rate or usual)
+    return workers.of_chief(settings.learning_rate
+                            or choices.learning_rate(values, settings.optimizer, centred=centred))
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,5 +267,5 @@ def _whole_backbone(images: np.ndarray, backbone: Callable[[], keras.Model], obj
 
 def in_parts(compute: Callable[[tf.Tensor], tf.Tensor], values: np.ndarray) -> np.ndarray:
     """``compute`` of rows (n, ...), uint8 for [0, 1] or float32, a few hundred at a time."""
-    return np.concatenate([np.asarray(compute(batches.scaled(tf.constant(values[start:start + ROWS_AT_ONCE]))))
-                           for start in range(0, len(values), ROWS_AT_ONCE)])
+    return np.concatenate([np.asarray(compute(batches.scaled(tf.constant(values[start:start + batches.ROWS_AT_ONCE]))))
+                           for start in range(0, len(values), batches.ROWS_AT_ONCE)])
