@@ -37,6 +37,22 @@ def test_pictures_are_drawn_and_drawn_again(draw: Any, report: dict[str, Any], t
     assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
 
 
+@pytest.mark.parametrize("seconds", [0.01, 10.0, 0.0265, 0.036, 0.2414, 1.9361, 3.1844038757662956, 4.0128, 5.8092])
+def test_one_row_is_drawn_whatever_its_time(seconds: float, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    only = {**REPORT["rows"][3], "seconds": seconds}
+    benchmark_pictures.error_and_time({"source": "t.csv", "rows": [REPORT["rows"][0], only]}, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("count", [1, 10, 36, 1000])
+def test_one_number_of_labels_is_drawn(count: int, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    only = {"name": "net", "kind": "network", "points": [CURVES["rows"][1]["points"][0]]}
+    benchmark_pictures.curves({"source": "t.csv", "labelled_rows": [count], "rows": [only]}, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
 def test_missing_matplotlib_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ToolkitError, match=r'pip install "toolkit\[plots\]"'):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,9 @@ MARKERS = {"network": "oPXd", "unlabelled": "^v<>", "plain": "sDph"}
 NOTE = "circles: trained networks; triangles: unlabelled rows too; squares: plain"
 NAME_WIDTH = 40
 FAR = 2  # times the largest error: there the majority class is not drawn, so that the others can be told apart
+SHORTEST = 0.01  # seconds that are drawn
+MARGIN = 1.3  # the factor on either side of an axis of logarithms
+WIDE = 4  # that of values of one size: more than a decade is shown, and with it a power of ten
 _DPI = 120
 
 
@@ -37,7 +40,6 @@ def error_and_time(report: Mapping[str, Any], path: str | Path) -> None:
         ToolkitError: matplotlib is missing, or the file cannot be written.
     """
     axes = _axes(f"Benchmark on {report['source']}", "seconds (log scale)", "test error in %, 95 % intervals")
-    axes.set_xscale("log")
     shown = sorted((row for row in report["rows"] if not row["failure"]), key=lambda row: row["error"])
     others = [100 * row["error"] for row in shown if row["name"] != MAJORITY] or [100.0]
     for number, row in enumerate(shown):
@@ -48,8 +50,10 @@ def error_and_time(report: Mapping[str, Any], path: str | Path) -> None:
                 axes.axhline(error, linestyle="--", color="grey", zorder=0)
             continue
         low, high = (100 * bound for bound in row["interval95"])
-        axes.errorbar(max(row["seconds"], 0.01), error, yerr=[[max(error - low, 0)], [max(high - error, 0)]], capsize=3,
+        axes.errorbar(max(row["seconds"], SHORTEST), error, yerr=[[max(error - low, 0)], [max(high - error, 0)]], capsize=3,
                       fmt=_marker(row, number), color=_colour(number), label=name, markersize=8)
+    times = [max(row["seconds"], SHORTEST) for row in shown if row["name"] != MAJORITY] or [1.0]
+    _logarithmic(axes, times, MARGIN if max(times) > 10 * min(times) else WIDE)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if 0 < 10 * min(others) < max(others):
         axes.set_yscale("log")
@@ -70,7 +74,6 @@ def curves(report: Mapping[str, Any], path: str | Path) -> None:
         ToolkitError: matplotlib is missing, or the file cannot be written.
     """
     axes = _axes(f"Learning curve on {report['source']}", "labelled rows (log scale)", "test error in %, 95 % bands")
-    axes.set_xscale("log")
     for number, row in enumerate(report["rows"]):
         known = [(count, point) for count, point in zip(report["labelled_rows"], row["points"], strict=True) if point]
         if not known:
@@ -81,6 +84,7 @@ def curves(report: Mapping[str, Any], path: str | Path) -> None:
                   **style)
         low, high = ([100 * point["interval95"][side] for _, point in known] for side in (0, 1))
         axes.fill_between(counts, low, high, alpha=0.15, color=style["color"], linewidth=0)
+    _logarithmic(axes, report["labelled_rows"], MARGIN)
     axes.set_xticks(report["labelled_rows"], [f"{count:,}" for count in report["labelled_rows"]])
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
@@ -103,6 +107,12 @@ def _axes(title: str, across: str, up: str) -> "Axes":
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+def _logarithmic(axes: "Axes", across: Sequence[float], margin: float) -> None:
+    """Limits of its own: around a single value, those that matplotlib would choose can be one and the same."""
+    axes.set_xscale("log")
+    axes.set_xlim(min(across) / margin, max(across) * margin)
 
 
 def _marker(row: Mapping[str, Any], number: int) -> str:
