@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from toolkit import ToolkitError
 from toolkit.models import backbones, blocks, classifiers, text_encoder_shapes, text_encoders, weight_sources
+from toolkit.training.settings import Settings
 
 checkpoint_writers = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "checkpoint_writers.py")))
 CASES = ("bert", "tanh", "distilbert")
@@ -87,6 +88,13 @@ def test_a_directory_is_an_encoder_of_texts(golden, goldens, tmp_path):
     assert source.entry.family == "text_encoder" and source.entry.kinds == ("text",)
     assert source.preprocessing == weight_sources.CONFIGURATION and Path(source.weights) == tmp_path / "bert"
     assert weight_sources.find(str(tmp_path / "bert"), "none").weights == "none"
+
+
+@pytest.mark.parametrize(("units", "rate"), [(16, 1e-4), (384, 1e-4), (512, 7.5e-5), (768, 5e-5), (1024, 3.75e-5)])
+def test_wide_encoders_are_tuned_in_smaller_steps(units, rate, golden, goldens, tmp_path):
+    folder = written(tmp_path / "bert", golden, goldens, "bert", hidden_size=units)
+    settings = Settings(backbone=str(folder)).for_rows(6_000)
+    assert settings.learning_rate == pytest.approx(rate) and settings.epochs == 3
 
 
 def without(name):

@@ -138,8 +138,10 @@ def _with_weights(source: Source, path: Path) -> Source:
 def _of_directory(folder: Path, weights: str | Path) -> Source:
     said = checkpoint_files.configuration(folder)
     if text_encoder_shapes.is_encoder(said):
-        text_encoder_shapes.of_configuration(said, str(folder))
-        return Source(catalogue.resolve(f"{catalogue.TEXT_ENCODER}{folder.absolute()}"), weights, CONFIGURATION)
+        entry = catalogue.resolve(f"{catalogue.TEXT_ENCODER}{folder.absolute()}")
+        rate = text_encoder_shapes.of_configuration(said, str(folder)).learning_rate
+        return Source(dataclasses.replace(entry, training={**entry.training, "learning_rate": rate}), weights,
+                      CONFIGURATION)
     named = checkpoint_files.architecture(said)
     if said and (named is None or named[0] not in checkpoint_files.ARCHITECTURES):
         keras_hub_presets.check(str(folder))
