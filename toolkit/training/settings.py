@@ -52,9 +52,9 @@ class Settings:
         batch_size: rows a step, over all devices together.
         optimizer: ``"adamw"``, ``"adam"`` or ``"sgd"`` (Nesterov momentum).
         learning_rate: peak rate of the head; None: for pretrained networks 0.0003, or 0.0001 with fewer than 500
-            labelled rows (Adam family), or 0.003 (SGD), ten times as much where only few weights are trained; from
-            scratch or from an autoencoder 0.001 and 0.1, but 0.003 for a network from scratch with BatchNorm that
-            learns from unlabelled images too (Adam family).
+            labelled rows, of text encoders 0.0001 and less the wider they are (Adam family), or 0.003 (SGD), ten times
+            as much where only few weights are trained; from scratch or from an autoencoder 0.001 and 0.1, but 0.003
+            for a network from scratch with BatchNorm that learns from unlabelled images too (Adam family).
         find_learning_rate: run a learning-rate range test on training rows and take its suggestion.
         momentum: of SGD.
         schedule: ``"cosine"`` to zero, ``"constant"``, ``"step"`` (a tenth at 50 % and 75 %), ``"restarts"`` (cosine
