@@ -42,6 +42,7 @@ def error_and_time(report: Mapping[str, Any], path: str | Path) -> None:
     axes = _axes(f"Benchmark on {report['source']}", "seconds (log scale)", "test error in %, 95 % intervals")
     shown = sorted((row for row in report["rows"] if not row["failure"]), key=lambda row: row["error"])
     others = [100 * row["error"] for row in shown if row["name"] != MAJORITY] or [100.0]
+    times: list[float] = []
     for number, row in enumerate(shown):
         name, error = _name(row), 100 * row["error"]
         if row["name"] == MAJORITY:
@@ -50,9 +51,10 @@ def error_and_time(report: Mapping[str, Any], path: str | Path) -> None:
                 axes.axhline(error, linestyle="--", color="grey", zorder=0)
             continue
         low, high = (100 * bound for bound in row["interval95"])
-        axes.errorbar(max(row["seconds"], SHORTEST), error, yerr=[[max(error - low, 0)], [max(high - error, 0)]], capsize=3,
+        times.append(max(row["seconds"], SHORTEST))
+        axes.errorbar(times[-1], error, yerr=[[max(error - low, 0)], [max(high - error, 0)]], capsize=3,
                       fmt=_marker(row, number), color=_colour(number), label=name, markersize=8)
-    times = [max(row["seconds"], SHORTEST) for row in shown if row["name"] != MAJORITY] or [1.0]
+    times = times or [1.0]
     _logarithmic(axes, times, MARGIN if max(times) > 10 * min(times) else WIDE)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if 0 < 10 * min(others) < max(others):
