@@ -119,7 +119,7 @@ def test_a_time_limit_shortens_the_whole_schedule(table: Table, tmp_path: Path) 
     settings = dataclasses.replace(SCRATCH, epochs=100_000, time_limit=0.2, schedule="cosine")
     start = time.monotonic()
     report = fine_tune.run(table, output=tmp_path / "run", settings=settings)
-    assert time.monotonic() - start < 600  # 100,000 epochs would take an hour
+    assert time.monotonic() - start < 60  # 100,000 epochs would take an hour
     rates = history(tmp_path / "run")["learning_rate"]
     assert len(rates) < 10_000 and rates.iloc[-1] < 0.01 * report["training"]["learning_rate"]  # the cosine ended
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit import ToolkitError
+from toolkit.models.text_encoder_shapes import BASE_RATE
 
 KERAS_HUB = "keras_hub:"  # before the name of a preset of KerasHub
 TEXT_ENCODER = "text_encoder:"  # before the directory of a text encoder
@@ -184,7 +185,7 @@ def resolve(name: str) -> Entry:
         return Entry(name, "keras_hub", 224, 0, 0, "download", "a preset of KerasHub (extra `hub`)")
     if name.startswith((TEXT_ENCODER, "text_encoder_")):  # likewise
         return Entry(name, "text_encoder", 0, 0, 0, "none", "a directory of the BERT family (extra `hub`)",
-                     kinds=("text",), training={"learning_rate": 5e-5, "epochs": (20_000, 3, 10)})
+                     kinds=("text",), training={"learning_rate": BASE_RATE, "epochs": (20_000, 3, 10)})
     aliases = {_plain(f"keras_{e.name.removeprefix('keras_')}"): e for e in ENTRIES.values() if e.constructor}
     aliases |= {_plain(entry.name): entry for entry in ENTRIES.values()}
     if _plain(name) in aliases:

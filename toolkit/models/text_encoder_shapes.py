@@ -20,7 +20,8 @@ _KEYS = {  # of config.json: ours -> BERT's and DistilBERT's
     "hidden_units": ("intermediate_size", "hidden_dim"),
     "max_length": ("max_position_embeddings", "max_position_embeddings")}
 TYPES = ("bert", "distilbert")
-_BASE_UNITS, _BASE_RATE = 768, 5e-5
+BASE_RATE = 5e-5  # of fine-tuning, at so many units:
+_BASE_UNITS = 768
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Shape:
     def learning_rate(self) -> float:
         """Peak rate of fine-tuning: the largest that BERT's authors tried at 768 units, and twice that from 384 units
         down, where validation rows of sst2 preferred it for MiniLM; between them, and for wider ones, in proportion."""
-        return _BASE_RATE * min(_BASE_UNITS / self.units, 2.0)
+        return BASE_RATE * min(_BASE_UNITS / self.units, 2.0)
 
 
 def is_encoder(configuration: Mapping[str, Any]) -> bool:
